@@ -1,0 +1,2 @@
+//! The `machine` program.
+fn main() {}

@@ -1,0 +1,71 @@
+//! What a driver may use. It cannot reach the store, SSH or the engine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::Result;
+
+/// A one-line note of progress for whoever watches.
+pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Saves the driver's `Machine`, as JSON, at once.
+pub type Save = Arc<dyn Fn(&serde_json::Value) -> Result<()> + Send + Sync>;
+
+/// A host key made here, to be injected so that the very first connection is verified. OpenSSH text.
+#[derive(Clone)]
+pub struct HostKeyPair {
+    /// `-----BEGIN OPENSSH PRIVATE KEY-----…`
+    pub private: String,
+    /// `ssh-ed25519 AAAA…`
+    pub public: String,
+}
+
+/// What the core lends a driver for one call.
+#[derive(Clone)]
+pub struct Context {
+    /// The machine's name: `[a-zA-Z0-9][a-zA-Z0-9.-]*`.
+    pub host_name: String,
+    /// Chosen before the provider is asked for anything; goes into the tag `machine-id:<uuid>`.
+    pub machine_id: String,
+    /// Goes into the tag `machine-store:<id>`.
+    pub store_id: String,
+    /// The public key to let in, one OpenSSH line.
+    pub public_key: String,
+    /// The host key to inject; `None` where the driver does not make the machine.
+    pub host_key: Option<HostKeyPair>,
+    /// This machine's folder. What the record keeps of it is relative to it.
+    pub dir: PathBuf,
+    /// Short folder for sockets (paths < 100 bytes).
+    pub runtime_dir: PathBuf,
+    /// Shared downloads.
+    pub cache_dir: PathBuf,
+    /// Files of the user's are relative to this.
+    pub working_dir: PathBuf,
+    /// When to give up.
+    pub deadline: Option<Instant>,
+    /// This stage may already have posted in an earlier run: search before posting again.
+    pub resumed: bool,
+    /// Secret settings, resolved, by name.
+    pub secrets: BTreeMap<String, String>,
+    /// Says one line.
+    pub progress: Progress,
+    /// Saves `Machine` now.
+    pub save: Save,
+}
+
+impl Context {
+    /// Says what is going on, in a few words.
+    pub fn say(&self, line: &str) {
+        (self.progress)(line);
+    }
+
+    /// Saves what must be remembered, now.
+    pub fn save(&self, machine: &impl serde::Serialize) -> Result<()> {
+        let value = serde_json::to_value(machine).map_err(|e| {
+            crate::DriverError::new(crate::ErrorKind::Other, "machine state does not serialise").caused_by(&e)
+        })?;
+        (self.save)(&value)
+    }
+}

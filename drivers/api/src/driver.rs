@@ -1,0 +1,92 @@
+//! The contract every driver writes to.
+
+use std::fmt::Debug;
+use std::future::Future;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Context, Result, Status};
+
+/// A kind of place a host can live.
+///
+/// Order of calls: `check`, then `advance` once per stage in the order of [`Driver::STAGES`], with any stage repeated
+/// after a crash; `inspect` and `remove` at any time. Futures may be dropped at any await: what was posted to a
+/// provider must be found again by the repeated stage.
+pub trait Driver: Send + Sync + 'static {
+    /// What the user may set. Doc comments are the help; defaults and variables stand here, once.
+    type Settings: clap::Args + Serialize + DeserializeOwned + Send + Sync;
+    /// What we must remember to find the machine again. Grows stage by stage.
+    type Machine: Serialize + DeserializeOwned + Default + Send + Sync;
+    /// The stages of making one, in the words users will see.
+    type Stage: Serialize + DeserializeOwned + Copy + Debug + Send + Sync + 'static;
+    /// The power switch; [`NoPower`] where there is none.
+    type Power: PowerSwitch<Self>;
+
+    /// As typed after `-d`.
+    const NAME: &'static str;
+    /// One sentence for `create --help`.
+    const ABOUT: &'static str;
+    /// In order.
+    const STAGES: &'static [Self::Stage];
+    /// Whether a host key made here is injected (all drivers but those for existing hosts).
+    const INJECTS_HOST_KEY: bool;
+
+    /// Refuses what cannot work, before anything exists. Changes nothing.
+    fn check(&self, cx: &Context, s: &Self::Settings) -> impl Future<Output = Result<()>> + Send;
+
+    /// Brings the machine through one stage: find-or-create, repeatable. Returns as soon as an id is saved; waiting is
+    /// the next stage.
+    fn advance(
+        &self,
+        stage: Self::Stage,
+        cx: &Context,
+        s: &Self::Settings,
+        m: &mut Self::Machine,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Says what is there now. Gone is an answer, not an error. Changes nothing.
+    fn inspect(&self, cx: &Context, s: &Self::Settings, m: &Self::Machine) -> impl Future<Output = Result<Status>> + Send;
+
+    /// Removes whatever exists of it, from any stage, any number of times.
+    fn remove(&self, cx: &Context, s: &Self::Settings, m: &Self::Machine) -> impl Future<Output = Result<()>> + Send;
+
+    /// The switch, for drivers that have one.
+    fn power(&self) -> Option<&Self::Power>;
+}
+
+/// How to switch off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stop {
+    /// Ask the guest, then insist after a while.
+    Politely,
+    /// Pull the plug.
+    AtOnce,
+}
+
+/// A machine that can be switched on and off. Every call may be repeated; a machine already so is left alone.
+pub trait PowerSwitch<D: Driver + ?Sized>: Send + Sync {
+    /// Switches on.
+    fn start(&self, cx: &Context, s: &D::Settings, m: &mut D::Machine) -> impl Future<Output = Result<()>> + Send;
+    /// Switches off.
+    fn stop(&self, how: Stop, cx: &Context, s: &D::Settings, m: &mut D::Machine) -> impl Future<Output = Result<()>> + Send;
+    /// Off and on again.
+    fn restart(&self, cx: &Context, s: &D::Settings, m: &mut D::Machine) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// The switch that is not there; cannot be made.
+#[derive(Debug, Clone, Copy)]
+pub enum NoPower {}
+
+impl<D: Driver> PowerSwitch<D> for NoPower {
+    async fn start(&self, _: &Context, _: &D::Settings, _: &mut D::Machine) -> Result<()> {
+        match *self {}
+    }
+    async fn stop(&self, _: Stop, _: &Context, _: &D::Settings, _: &mut D::Machine) -> Result<()> {
+        match *self {}
+    }
+    async fn restart(&self, _: &Context, _: &D::Settings, _: &mut D::Machine) -> Result<()> {
+        match *self {}
+    }
+}
