@@ -1,1 +1,16 @@
-//! (being written)
+//! The step lists, what runs them, SSH, and waiting.
+//!
+//! Read [`plan`] first: everything `create` does, in order. Then [`step`] (what a step is), [`runner`] (how a list runs,
+//! is remembered and goes on), and any file of `steps/`. The verbs users know are in [`operations`], one file each.
+//!
+//! This crate never names a driver, never prints, and reads neither argv nor the environment: what it needs of the
+//! outside it gets in a [`World`].
+
+mod error;
+mod event;
+pub mod operations;
+mod world;
+
+pub use error::{Error, Kind, Result};
+pub use event::{Event, EventSink, Outcome};
+pub use world::{Ask, Cancel, Drivers, HostKeyQuestion, UserFiles, World};
