@@ -1,2 +1,4 @@
-//! The `machine` program.
-fn main() {}
+//! The `machine` program. Everything is in the library, where tests reach it.
+fn main() -> std::process::ExitCode {
+    machine::main()
+}

@@ -1,0 +1,33 @@
+//! What goes to stdout: tables, `--format` templates, JSON and YAML documents, and the one place that writes them.
+//!
+//! Start at [`Stdout`]. Libraries cannot print; commands print through here.
+
+pub(crate) mod document;
+pub(crate) mod table;
+pub(crate) mod template;
+
+use std::io::{self, Write};
+
+use crate::error::CommandError;
+
+/// Standard output, where data goes. A reader that has left (`machine ls | head -1`) ends the program quietly.
+#[derive(Debug, Default)]
+pub(crate) struct Stdout;
+
+impl Stdout {
+    /// Prints text as it is.
+    pub(crate) fn text(&self, text: &str) -> Result<(), CommandError> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| CommandError::output(&e))
+    }
+
+    /// Prints text, and ends the line.
+    pub(crate) fn line(&self, text: &str) -> Result<(), CommandError> {
+        self.text(&format!("{text}\n"))
+    }
+}
+
+/// Standard error, where talk goes. That it cannot be written is no reason to stop working.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

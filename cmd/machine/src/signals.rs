@@ -1,0 +1,64 @@
+//! SIGINT, SIGTERM and SIGHUP: the first asks the running operation to stop and save, the second ends the program at once.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::sync::watch;
+
+/// Number of the last signal seen; 0 for none.
+static LAST: AtomicU8 = AtomicU8::new(0);
+
+const SIGHUP: u8 = 1;
+const SIGINT: u8 = 2;
+const SIGTERM: u8 = 15;
+
+/// 128 and the signal's number, as shells count; 130 where an operation was interrupted otherwise.
+pub(crate) fn exit_code() -> u8 {
+    match LAST.load(Ordering::SeqCst) {
+        0 => 128 + SIGINT,
+        signal => 128 + signal,
+    }
+}
+
+/// Starts listening (inside a runtime): the receiver turns true with the first signal.
+#[cfg(unix)]
+pub(crate) fn watch() -> std::io::Result<watch::Receiver<bool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (sender, receiver) = watch::channel(false);
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        loop {
+            let number = tokio::select! {
+                _ = hangup.recv() => SIGHUP,
+                _ = interrupt.recv() => SIGINT,
+                _ = terminate.recv() => SIGTERM,
+            };
+            note(number, &sender);
+        }
+    });
+    Ok(receiver)
+}
+
+/// The same where there is only Ctrl-C.
+#[cfg(not(unix))]
+pub(crate) fn watch() -> std::io::Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            note(SIGINT, &sender);
+        }
+    });
+    Ok(receiver)
+}
+
+fn note(number: u8, sender: &watch::Sender<bool>) {
+    let before = LAST.swap(number, Ordering::SeqCst);
+    if before != 0 {
+        #[expect(clippy::exit, reason = "the user asked twice: nothing may delay the end")]
+        std::process::exit(i32::from(exit_code()));
+    }
+    crate::output::say("stopping: the state is being saved (once more to end at once)");
+    let _ = sender.send(true);
+}
