@@ -1,0 +1,520 @@
+//! What was done to a machine: `journal.jsonl`, one event a line.
+//!
+//! The main type is [`Journal`]; what it amounts to is a [`Progress`], computed by [`next`] alone, live and when reading
+//! back. A line is on disk before the thing it announces begins. The machine's lock must be held to append.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::{atomic, clock};
+
+/// A step's name in the journal, in errors and in documents, e.g. `upload-engine`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(Cow<'static, str>);
+
+impl StepId {
+    /// A step of this program.
+    pub const fn new(id: &'static str) -> Self {
+        Self(Cow::Borrowed(id))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for StepId {
+    fn from(id: String) -> Self {
+        Self(Cow::Owned(id))
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Something that happened. Messages hold no secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// An operation begins: `create`, `provision`, `upgrade`, `rm`, …
+    ///
+    /// The same operation again, before it ended, goes on: what is done stays done.
+    Begin {
+        /// Its name.
+        operation: String,
+    },
+    /// A step, or a driver's stage within it, is about to run.
+    Started {
+        /// The step.
+        step: StepId,
+        /// The driver's stage.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
+    },
+    /// It ended well.
+    Finished {
+        /// The step.
+        step: StepId,
+        /// The driver's stage.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
+        /// A warning it left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
+    },
+    /// It did not. Ends the step even where a stage failed; only `Begin` goes on from here.
+    Failed {
+        /// The step.
+        step: StepId,
+        /// The driver's stage.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
+        /// The error, one line.
+        message: String,
+    },
+    /// The operation is complete.
+    End {
+        /// Its name, so that the last line alone tells.
+        operation: String,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, step, stage) = match self {
+            Self::Begin { operation } => return write!(f, "begin {operation}"),
+            Self::End { operation } => return write!(f, "end {operation}"),
+            Self::Started { step, stage } => ("started", step, stage),
+            Self::Finished { step, stage, .. } => ("finished", step, stage),
+            Self::Failed { step, stage, .. } => ("failed", step, stage),
+        };
+        match stage {
+            Some(stage) => write!(f, "{word} {step}/{stage}"),
+            None => write!(f, "{word} {step}"),
+        }
+    }
+}
+
+/// An event with its time, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Where the last operation stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last operation begun; `None` for an empty journal.
+    pub operation: Option<String>,
+    /// Its finished steps, in the order in which they last finished.
+    pub done: Vec<StepId>,
+    /// The step it is in, or was in when it was killed, and the driver's stage.
+    pub current: Option<(StepId, Option<String>)>,
+    /// Stages of the current step that finished.
+    pub stages_done: Vec<String>,
+    /// The step that failed, and why.
+    pub failed: Option<(StepId, String)>,
+    /// Operations that were complete at least once in this machine's life.
+    pub completed: Vec<String>,
+    ended: bool,
+}
+
+/// The state [`next`] goes from and to.
+pub type State = Progress;
+
+impl Progress {
+    /// Says whether the last operation ran to its end. False for an empty journal.
+    pub fn complete(&self) -> bool {
+        self.ended
+    }
+
+    /// Says whether this operation was ever complete: `has_completed("create")` tells a made machine from a half-made one.
+    pub fn has_completed(&self, operation: &str) -> bool {
+        self.completed.iter().any(|completed| completed == operation)
+    }
+
+    /// Says whether the last operation finished this step.
+    pub fn is_done(&self, step: &StepId) -> bool {
+        self.done.contains(step)
+    }
+
+    /// The step in which the last operation stopped: failed or killed; `None` if complete or between two steps.
+    pub fn stopped_at(&self) -> Option<&StepId> {
+        self.failed.as_ref().map(|(step, _)| step).or(self.current.as_ref().map(|(step, _)| step))
+    }
+}
+
+/// The one transition function: what `event` makes of `state`, or why it cannot be.
+pub fn next(mut state: State, event: &Event) -> Result<State> {
+    let refuse = |why| Err(Error::Transition { event: event.to_string(), why });
+    if !matches!(event, Event::Begin { .. }) {
+        if state.operation.is_none() || state.ended {
+            return refuse("no operation has begun");
+        }
+        if state.failed.is_some() {
+            return refuse("a step has failed");
+        }
+    }
+    match event {
+        Event::Begin { operation } => {
+            let goes_on = !state.ended && state.operation.as_ref() == Some(operation);
+            if !goes_on {
+                state.done.clear();
+            }
+            state.operation = Some(operation.clone());
+            (state.current, state.failed, state.ended) = (None, None, false);
+            state.stages_done.clear();
+        }
+        Event::Started { step, stage: None } => {
+            if state.current.is_some() {
+                return refuse("another step is running");
+            }
+            state.done.retain(|done| done != step);
+            state.stages_done.clear();
+            state.current = Some((step.clone(), None));
+        }
+        Event::Started { step, stage: Some(stage) } => {
+            if state.current != Some((step.clone(), None)) {
+                return refuse("its step is not running, or another stage is");
+            }
+            state.stages_done.retain(|done| done != stage);
+            state.current = Some((step.clone(), Some(stage.clone())));
+        }
+        Event::Finished { step, stage, .. } => {
+            if state.current != Some((step.clone(), stage.clone())) {
+                return refuse("it is not running");
+            }
+            match stage {
+                Some(stage) => {
+                    state.stages_done.push(stage.clone());
+                    state.current = Some((step.clone(), None));
+                }
+                None => {
+                    state.done.push(step.clone());
+                    state.current = None;
+                }
+            }
+        }
+        Event::Failed { step, message, .. } => {
+            if state.current.as_ref().is_none_or(|(current, _)| current != step) {
+                return refuse("it is not running");
+            }
+            state.current = None;
+            state.failed = Some((step.clone(), message.clone()));
+        }
+        Event::End { operation } => {
+            if state.current.is_some() {
+                return refuse("a step is running");
+            }
+            if state.operation.as_ref() != Some(operation) {
+                return refuse("another operation has begun");
+            }
+            state.ended = true;
+            if !state.has_completed(operation) {
+                state.completed.push(operation.clone());
+            }
+        }
+    }
+    Ok(state)
+}
+
+/// One machine's journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    state: Progress,
+    damage: Option<String>,
+    /// The file ends in the middle of a line: the writer was killed.
+    torn: bool,
+    file: Option<File>,
+}
+
+impl Journal {
+    /// Reads a journal; one that is not there is empty. Changes nothing.
+    ///
+    /// A line that a dying writer left unfinished is passed over, and so are events of newer versions. A story that
+    /// cannot be is told by [`Journal::damage`]; its operation then counts as never begun, which is safe, because every
+    /// step looks before it acts.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        let mut state = Progress::default();
+        let mut damage = None;
+        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let Some(stamped) = parse(line) else { continue };
+            match next(state.clone(), &stamped.event) {
+                Ok(next) => {
+                    state = next;
+                    if matches!(stamped.event, Event::Begin { .. }) {
+                        damage = None;
+                    }
+                }
+                Err(error) => {
+                    damage.get_or_insert_with(|| format!("line {}: {error}", index + 1));
+                    state = Progress { completed: state.completed, ..Progress::default() };
+                }
+            }
+        }
+        let torn = bytes.last().is_some_and(|byte| *byte != b'\n');
+        Ok(Self { path, state, damage, torn, file: None })
+    }
+
+    /// Writes an event down, durably, and goes on to the state it makes. Refuses what [`next`] refuses.
+    pub fn append(&mut self, event: Event) -> Result<()> {
+        let state = next(self.state.clone(), &event)?;
+        let line = serde_json::to_string(&Stamped { time: clock::now(), event: event.clone() })
+            .map_err(|error| Error::io("write", &self.path)(error.into()))?;
+        // After a torn line ours begins on its own.
+        let line = if self.torn { format!("\n{line}\n") } else { format!("{line}\n") };
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(open_to_append(&self.path)?),
+        };
+        // Until all of it is known to be there, a failed write counts as torn.
+        self.torn = true;
+        file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(Error::io("write", &self.path))?;
+        self.torn = false;
+        if matches!(event, Event::Begin { .. }) {
+            self.damage = None;
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    /// Where the last operation stands.
+    pub fn state(&self) -> &Progress {
+        &self.state
+    }
+
+    /// Says what is wrong with the file, until the next operation begins.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// Every event with its time, oldest first, for `inspect` and `--timings`.
+    pub fn events(path: &Path) -> Result<Vec<Stamped>> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(bytes.split(|byte| *byte == b'\n').filter_map(parse).collect()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
+    /// The last event, read from the file's end alone: `ls` asks this of a thousand machines. [`Event::End`] means that
+    /// all is well. `None` for an empty journal.
+    pub fn last(path: &Path) -> Result<Option<Stamped>> {
+        const TAIL: u64 = 4096;
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = File::open(path)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = match read() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        match bytes.rsplit(|byte| *byte == b'\n').find_map(parse) {
+            Some(last) => Ok(Some(last)),
+            // One line longer than the tail, an error's text: then read it all.
+            None if bytes.len() as u64 >= TAIL => Ok(Self::events(path)?.pop()),
+            None => Ok(None),
+        }
+    }
+}
+
+/// `None` for a torn line and for an event of a newer version.
+fn parse(line: &[u8]) -> Option<Stamped> {
+    serde_json::from_slice(line).ok()
+}
+
+fn open_to_append(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(Error::io("open", path))?;
+    if let Some(folder) = path.parent() {
+        atomic::sync_folder(folder)?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: StepId = StepId::new("make-keys");
+    const MAKE: StepId = StepId::new("create-machine");
+
+    fn begin(operation: &str) -> Event {
+        Event::Begin { operation: operation.into() }
+    }
+    fn end(operation: &str) -> Event {
+        Event::End { operation: operation.into() }
+    }
+    fn started(step: StepId, stage: Option<&str>) -> Event {
+        Event::Started { step, stage: stage.map(Into::into) }
+    }
+    fn finished(step: StepId, stage: Option<&str>) -> Event {
+        Event::Finished { step, stage: stage.map(Into::into), warning: None }
+    }
+    fn failed(step: StepId, stage: Option<&str>, message: &str) -> Event {
+        Event::Failed { step, stage: stage.map(Into::into), message: message.into() }
+    }
+
+    fn story() -> Vec<Event> {
+        vec![
+            begin("create"),
+            started(KEYS, None),
+            finished(KEYS, None),
+            started(MAKE, None),
+            started(MAKE, Some("disk")),
+            finished(MAKE, Some("disk")),
+            started(MAKE, Some("boot")),
+            failed(MAKE, Some("boot"), "no \"KVM\"\nhere"),
+            begin("create"),
+            started(MAKE, None),
+            started(MAKE, Some("boot")),
+            finished(MAKE, Some("boot")),
+            finished(MAKE, None),
+            end("create"),
+            begin("provision"),
+        ]
+    }
+
+    #[test]
+    fn a_create_that_fails_and_goes_on() {
+        let mut state = State::default();
+        let mut seen = Vec::new();
+        for event in story() {
+            state = next(state, &event).unwrap();
+            seen.push((state.done.len(), state.stopped_at().map(ToString::to_string), state.complete()));
+        }
+        let make = Some("create-machine".to_owned());
+        assert_eq!(seen[7], (1, make.clone(), false));
+        assert_eq!(seen[8], (1, None, false), "going on keeps what is done");
+        assert_eq!(seen[10], (1, make, false));
+        assert_eq!(seen[13], (2, None, true));
+        assert_eq!(seen[14], (0, None, false), "another operation begins anew");
+        assert!(state.has_completed("create") && !state.has_completed("provision"));
+    }
+
+    #[test]
+    fn live_and_read_back_agree_wherever_the_writer_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path).unwrap();
+        assert!(!path.exists(), "opening makes nothing");
+        assert_eq!(Journal::last(&path).unwrap(), None);
+        let mut states = vec![(0, State::default())];
+        for event in story() {
+            journal.append(event.clone()).unwrap();
+            let length = std::fs::metadata(&path).unwrap().len();
+            states.push((length, journal.state().clone()));
+            assert_eq!(Journal::last(&path).unwrap().unwrap().event, event);
+        }
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            let path = dir.path().join("cut");
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut journal = Journal::open(&path).unwrap();
+            // A line without its line feed is whole, too.
+            let (_, expected) = states.iter().rfind(|(length, _)| *length <= cut as u64 + 1).unwrap();
+            assert_eq!(journal.state(), expected, "cut at {cut}");
+            if cut % 7 == 0 || cut > whole.len() - 3 {
+                journal.append(begin("rm")).unwrap();
+                let again = Journal::open(&path).unwrap();
+                assert_eq!(again.state(), journal.state());
+                assert_eq!(again.state().operation.as_deref(), Some("rm"));
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_leave_no_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path).unwrap();
+        assert!(journal.append(started(KEYS, None)).is_err());
+        journal.append(begin("create")).unwrap();
+        let bad = [finished(KEYS, None), started(KEYS, Some("disk")), failed(KEYS, None, "x"), end("rm")];
+        for event in bad {
+            let error = journal.append(event).unwrap_err();
+            assert_eq!(error.kind(), crate::Kind::Internal);
+        }
+        journal.append(started(KEYS, None)).unwrap();
+        let error = journal.append(started(MAKE, None)).unwrap_err();
+        assert_eq!(error.to_string(), "the journal refuses \"started create-machine\" now: another step is running");
+        assert!(journal.append(end("create")).is_err());
+        assert_eq!(Journal::events(&path).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn newer_events_are_passed_over_and_impossible_stories_are_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        std::fs::write(
+            &path,
+            "{\"time\":\"t\",\"event\":\"begin\",\"operation\":\"create\",\"more\":1}\n{\"time\":\"t\",\"event\":\"paused\"}\n\0\0\0\n",
+        )
+        .unwrap();
+        assert_eq!(Journal::open(&path).unwrap().state().operation.as_deref(), Some("create"));
+        std::fs::write(&path, "{\"time\":\"t\",\"event\":\"end\",\"operation\":\"create\"}\n").unwrap();
+        let mut journal = Journal::open(&path).unwrap();
+        assert!(journal.damage().unwrap().starts_with("line 1: the journal refuses \"end create\""));
+        assert_eq!(journal.state(), &State::default());
+        journal.append(begin("rm")).unwrap();
+        assert_eq!(journal.damage(), None);
+        assert_eq!(Journal::open(&path).unwrap().damage(), None);
+    }
+
+    #[test]
+    fn the_last_event_is_found_behind_a_long_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.append(begin("create")).unwrap();
+        journal.append(started(KEYS, None)).unwrap();
+        journal.append(failed(KEYS, None, &"long ".repeat(2000))).unwrap();
+        assert!(matches!(Journal::last(&path).unwrap().unwrap().event, Event::Failed { .. }));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_private_from_creation() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        Journal::open(&path).unwrap().append(begin("create")).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,330 @@
+//! Two at once is safe: kernel file locks.
+//!
+//! [`Locks`] is what one operation holds, [`Lock`] says which lock. The kernel frees a lock when its holder dies, however
+//! it dies; the files in `locks/` are never deleted, or two processes could hold "the same" lock on two files. The holder
+//! writes its pid and what it is doing into the file, for the message others get.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::atomic;
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::name::HostName;
+
+/// How long a busy lock is waited for unless the user says otherwise.
+pub const WAIT: Duration = Duration::from_secs(10);
+
+/// How often a busy lock is looked at.
+const POLL: Duration = Duration::from_millis(25);
+
+/// A lock. The order here is the order in which one operation may take them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lock {
+    /// Making the store, the CA and the client pair: milliseconds.
+    Store,
+    /// One machine: the whole of create, start, stop, restart, kill, rm, provision, set, upgrade, regenerate-certs.
+    Machine(HostName),
+    /// One machine's watcher, for the watcher's life.
+    Watcher(HostName),
+    /// Building or fetching the bundle or disk with this digest.
+    Cache(String),
+    /// What this driver's provider cannot do twice at once.
+    Driver(String),
+}
+
+impl Lock {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Store => 0,
+            Self::Machine(_) => 1,
+            Self::Watcher(_) => 2,
+            Self::Cache(_) => 3,
+            Self::Driver(_) => 4,
+        }
+    }
+
+    /// The file's name. Prefixes keep a driver called `store` apart from the store.
+    fn file_name(&self) -> String {
+        match self {
+            Self::Store => "store".into(),
+            Self::Machine(name) => format!("m-{name}"),
+            Self::Watcher(name) => format!("w-{name}"),
+            Self::Cache(digest) => format!("cache-{}", harmless(digest)),
+            Self::Driver(name) => format!("driver-{}", harmless(name)),
+        }
+    }
+}
+
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '-' }).collect()
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store => f.write_str("the store"),
+            Self::Machine(name) => write!(f, "machine \"{name}\""),
+            Self::Watcher(name) => write!(f, "the watcher of machine \"{name}\""),
+            Self::Cache(digest) => write!(f, "the cache entry {digest}"),
+            Self::Driver(name) => write!(f, "driver \"{name}\""),
+        }
+    }
+}
+
+/// Who holds a lock, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id; 0 where it could not be read.
+    pub pid: u32,
+    /// The command and the machine, e.g. `create web-1`. Never settings.
+    pub what: String,
+    /// RFC 3339; since when.
+    #[serde(default)]
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pid == 0 {
+            return f.write_str("another process is at work");
+        }
+        write!(f, "process {} is at work: {}", self.pid, self.what)?;
+        if self.since.is_empty() { Ok(()) } else { write!(f, " (since {})", self.since) }
+    }
+}
+
+/// The locks one operation holds. Make one per operation; clones belong to the same operation.
+#[derive(Debug, Clone)]
+pub struct Locks {
+    dir: PathBuf,
+    held: Arc<Mutex<Vec<Lock>>>,
+}
+
+impl Locks {
+    /// A new operation, holding nothing, with lock files in `dir`. Makes nothing yet.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), held: Arc::default() }
+    }
+
+    /// Takes a lock, waiting up to `wait` ([`WAIT`] unless the user says otherwise) while another process has it.
+    ///
+    /// Blocks the thread. `what` is the command and the machine, as others will read it in [`Error::Busy`]; it must hold
+    /// no settings. Taking a lock out of order, or two of one kind in one operation, is a fault in this program: it panics
+    /// in debug builds.
+    pub fn acquire(&self, lock: Lock, wait: Duration, what: &str) -> Result<Guard> {
+        self.check_order(&lock);
+        atomic::create_dir_private(&self.dir)?;
+        let path = self.dir.join(lock.file_name());
+        let mut file = open(&path).map_err(Error::io("open", &path))?;
+        let deadline = Instant::now() + wait;
+        // At least one look more, for readers in `holder` have a lock for an instant.
+        let mut looks_left = 2;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline || looks_left > 0 => {
+                    looks_left -= i32::from(looks_left > 0);
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "a poll with a deadline; the reason is in the error"
+                    )]
+                    std::thread::sleep(POLL.min(deadline.saturating_duration_since(Instant::now()).max(POLL / 5)));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Busy { what: lock.to_string(), holder: read_holder(&path) });
+                }
+                Err(TryLockError::Error(source)) if source.kind() == ErrorKind::Interrupted => {}
+                Err(TryLockError::Error(source)) => return Err(trouble(path, source)),
+            }
+        }
+        let holder = Holder { pid: std::process::id(), what: what.to_owned(), since: clock::now() };
+        write_holder(&mut file, &holder).map_err(Error::io("write", &path))?;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(lock.clone());
+        Ok(Guard { lock, file, held: Arc::clone(&self.held) })
+    }
+
+    /// Says who holds a lock now; `None` if nobody does. Changes nothing on disk; for `status` and `ls`.
+    pub fn holder(&self, lock: &Lock) -> Result<Option<Holder>> {
+        let path = self.dir.join(lock.file_name());
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&path))),
+            Err(TryLockError::Error(source)) => Err(trouble(path, source)),
+        }
+    }
+
+    fn check_order(&self, wanted: &Lock) {
+        if cfg!(debug_assertions) {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(higher) = held.iter().find(|held| held.rank() >= wanted.rank()) {
+                let text = format!("locks out of order: {wanted} asked for while holding {higher}");
+                drop(held);
+                panic!("{text}");
+            }
+        }
+    }
+}
+
+/// A lock that is held; dropping it frees the lock.
+#[derive(Debug)]
+pub struct Guard {
+    lock: Lock,
+    file: File,
+    held: Arc<Mutex<Vec<Lock>>>,
+}
+
+impl Guard {
+    /// Which lock this is.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // So that nobody reads the last holder's words while the next one has not written its own. Not being able to is harmless.
+        let _ = self.file.set_len(0);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = held.iter().position(|held| *held == self.lock) {
+            held.remove(index);
+        }
+        // A child forked at this very instant may have a copy of the descriptor: closing alone would not free the lock.
+        let _ = self.file.unlock();
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn trouble(path: PathBuf, source: std::io::Error) -> Error {
+    #[cfg(unix)]
+    let unsupported = {
+        use rustix::io::Errno;
+        let known = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::INVAL];
+        source.raw_os_error().is_some_and(|code| known.contains(&Errno::from_raw_os_error(code)))
+    };
+    #[cfg(not(unix))]
+    let unsupported = false;
+    if unsupported || source.kind() == ErrorKind::Unsupported {
+        Error::NoLocks { path, source }
+    } else {
+        Error::Io { verb: "lock", path, source }
+    }
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+    let text = serde_json::to_string(holder)?;
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
+}
+
+fn read_holder(path: &Path) -> Holder {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
+    read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or(Holder {
+        pid: 0,
+        what: String::new(),
+        since: String::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> HostName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn busy_names_the_holder_and_freeing_lets_the_next_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (Locks::new(dir.path().join("locks")), Locks::new(dir.path().join("locks")));
+        let lock = Lock::Machine(name("web-1"));
+        assert_eq!(theirs.holder(&lock).unwrap(), None);
+        assert!(!dir.path().join("locks").exists(), "asking makes nothing");
+
+        let guard = ours.acquire(lock.clone(), WAIT, "create web-1").unwrap();
+        let error = theirs.acquire(lock.clone(), Duration::ZERO, "rm web-1").unwrap_err();
+        assert_eq!(error.kind(), crate::Kind::Busy);
+        let text = error.to_string();
+        let begin =
+            format!("machine \"web-1\" is busy: process {} is at work: create web-1 (since ", std::process::id());
+        assert!(text.starts_with(&begin), "{text}");
+        assert!(error.hint().unwrap().contains("--wait"));
+        assert_eq!(theirs.holder(&lock).unwrap().unwrap().what, "create web-1");
+
+        drop(guard);
+        assert_eq!(theirs.holder(&lock).unwrap(), None);
+        theirs.acquire(lock, Duration::ZERO, "rm web-1").unwrap();
+        assert!(dir.path().join("locks/m-web-1").exists(), "lock files are never deleted");
+    }
+
+    #[test]
+    fn a_wait_ends_as_soon_as_the_holder_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (Locks::new(dir.path()), Locks::new(dir.path()));
+        let guard = ours.acquire(Lock::Store, WAIT, "create a").unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| theirs.acquire(Lock::Store, Duration::from_secs(30), "create b").map(drop));
+            drop(guard);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_order_of_the_table_is_free_to_take() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let all = [
+            Lock::Store,
+            Lock::Machine(name("a")),
+            Lock::Watcher(name("a")),
+            Lock::Cache("sha256:ab/cd".into()),
+            Lock::Driver("store".into()),
+        ];
+        let guards: Vec<Guard> = all.into_iter().map(|lock| locks.acquire(lock, WAIT, "test").unwrap()).collect();
+        let mut files: Vec<String> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        assert_eq!(files, ["cache-sha256-ab-cd", "driver-store", "m-a", "store", "w-a"]);
+        drop(guards);
+        locks.acquire(Lock::Store, WAIT, "test").unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "locks out of order: the store asked for while holding machine \"a\"")]
+    fn out_of_order_is_a_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let _machine = locks.acquire(Lock::Machine(name("a")), WAIT, "test").unwrap();
+        let _ = locks.acquire(Lock::Store, WAIT, "test");
+    }
+
+    #[test]
+    #[should_panic(expected = "locks out of order")]
+    fn two_machines_in_one_operation_is_a_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let _a = locks.acquire(Lock::Machine(name("a")), WAIT, "test").unwrap();
+        let _ = locks.acquire(Lock::Machine(name("b")), WAIT, "test");
+    }
+}
