@@ -1,0 +1,4 @@
+{% for name in unset %}SET {{ name|safe }}=
+{% endfor %}{% for (name, value) in set %}SET {{ name|safe }}={{ value }}
+{% endfor %}REM Run this command to configure your shell: 
+REM 	@FOR /f "tokens=*" %i IN ('{{ command|safe }}') DO @%i

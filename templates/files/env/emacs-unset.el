@@ -1,0 +1,3 @@
+{% for name in unset %}(setenv "{{ name|safe }}" nil)
+{% endfor %};; Run this command to configure your shell: 
+;; (with-temp-buffer (shell-command {{ command }} (current-buffer)) (eval-buffer))

@@ -1,0 +1,33 @@
+# Asks the engine how it is, over its socket. Changes nothing.
+# Seconds.
+DEADLINE={{ deadline_seconds }}
+
+docker=$ENGINE/current/bin/docker
+[ -x "$docker" ] || docker=$(command -v docker) || fail 13 "no docker client on this host"
+export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG="$HOME_DIR/no-docker-config"
+unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_API_VERSION
+ask() { timeout "$DEADLINE" "$docker" "$@" </dev/null; }
+# The braces are apart so that no template language takes them for its own.
+field() { ask info --format '{''{'"$1"'}''}'; }
+
+if ! version=$(ask version --format '{''{.Server.Version}''} {''{.Server.APIVersion}''}' 2>&1); then
+    fail 13 "the engine does not answer on its socket: $version"
+fi
+say "version=${version% *}"
+say "api=${version#* }"
+say "storage_driver=$(field .Driver)"
+say "live_restore=$(field .LiveRestoreEnabled)"
+say "swarm=$(field .Swarm.LocalNodeState)"
+say "cgroup_driver=$(field .CgroupDriver)"
+say "info_b64=$(field 'json .' | b64)"
+
+# One line a container: ID STATUS PID RESTART-POLICY NAME.
+ids=$(ask ps -aq --no-trunc)
+if [ -n "$ids" ]; then
+    # shellcheck disable=SC2086 # ids are words
+    list=$(ask inspect --type container --format \
+        '{''{.Id}''} {''{.State.Status}''} {''{.State.Pid}''} {''{or .HostConfig.RestartPolicy.Name "no"}''} {''{.Name}''}' $ids 2>/dev/null) || :
+    say "containers_b64=$(printf '%s\n' "$list" | b64)"
+else
+    say containers_b64=
+fi

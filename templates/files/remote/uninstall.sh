@@ -1,0 +1,54 @@
+# Removes what we installed: units, engines, links, keys. Images, containers and volumes stay unless asked for.
+MACHINE_ID={{ machine_id }}
+# Paths, one a line, that are ours to delete: daemon.json, certificates and keys.
+FILES={{ files }}
+REMOVE_DATA={{ remove_data }}
+DEADLINE={{ deadline_seconds }}
+
+owner=$(owner_of_host)
+if [ -z "$owner" ] && [ ! -d "$HOME_DIR" ]; then
+    say already-so
+    exit 0
+fi
+if [ -n "$owner" ] && [ "$owner" != "$MACHINE_ID" ]; then fail 10 "the host belongs to machine $owner"; fi
+
+units=$ROOT/etc/systemd/system
+dropin=$units/docker.service.d/10-machine.conf
+if ours "$units/docker.service"; then
+    # Without an engine nobody could stop them any more.
+    docker=$ENGINE/current/bin/docker
+    export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG="$HOME_DIR/no-docker-config"
+    if [ -z "$ROOT" ] && [ -x "$docker" ] && running=$(timeout 20 "$docker" ps -q </dev/null 2>/dev/null) && [ -n "$running" ]; then
+        # shellcheck disable=SC2086 # ids are words
+        timeout "$DEADLINE" "$docker" stop -t 10 $running </dev/null >&2 || :
+    fi
+    for unit in docker.service docker.socket containerd.service; do
+        ours "$units/$unit" || continue
+        if [ -z "$ROOT" ]; then
+            timeout "$DEADLINE" systemctl stop "$unit" </dev/null >&2 || :
+            systemctl disable --quiet "$unit" 2>/dev/null || :
+        fi
+        rm -f -- "$units/$unit"
+    done
+fi
+adopted=
+if ours "$dropin"; then
+    adopted=1
+    rm -f -- "$dropin"
+    rmdir "$units/docker.service.d" 2>/dev/null || :
+fi
+printf '%s\n' "$FILES" | while IFS= read -r path; do
+    [ -z "$path" ] || rm -f -- "$ROOT$path"
+done
+for link in "$ROOT/usr/local/bin"/*; do
+    [ -L "$link" ] || continue
+    case $(readlink "$link") in "$ENGINE"/*) rm -f -- "$link" ;; esac
+done
+if [ -z "$ROOT" ]; then
+    systemctl daemon-reload
+    systemctl reset-failed docker.service docker.socket containerd.service 2>/dev/null || :
+    if [ -n "$adopted" ]; then timeout "$DEADLINE" systemctl restart docker.service </dev/null >&2 || fail 13 "docker.service does not restart"; fi
+fi
+if [ "$REMOVE_DATA" = true ] && [ -z "$adopted" ]; then rm -rf -- "$ROOT/var/lib/docker" "$ROOT/var/lib/containerd"; fi
+rm -rf -- "$HOME_DIR"
+say "done"

@@ -1,0 +1,25 @@
+//! What other programs on this computer read.
+
+use askama::Template;
+
+/// An `ssh_config` that reaches one machine with its own key, and no other host under its name.
+#[derive(Debug, Clone, Template)]
+#[template(path = "client/host.ssh_config")]
+pub struct SshConfig<'a> {
+    /// The machine's name: what is typed after `ssh`.
+    pub name: &'a str,
+    /// Address or DNS name; IPv6 without brackets.
+    pub host: &'a str,
+    /// TCP port.
+    pub port: u16,
+    /// Login user.
+    pub user: &'a str,
+    /// Absolute path of the private key; `None`: the user's agent and default keys.
+    pub identity_file: Option<&'a str>,
+    /// Absolute path of the machine's own known_hosts.
+    pub known_hosts: &'a str,
+    /// The name under which `known_hosts` has the key, if not that of the host.
+    pub host_key_alias: Option<&'a str>,
+    /// `[user@]host[:port]` to go through.
+    pub jump_host: Option<&'a str>,
+}

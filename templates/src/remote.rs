@@ -1,0 +1,371 @@
+//! Scripts that run on a host, as root, in any POSIX shell, with stdin free for data.
+//!
+//! Every script looks, then acts, and may run twice. Its values stand as quoted assignments at its top. stdout is
+//! data: `done`, `already-so` and `key=value` lines (free text as `key_b64=`); stderr is talk; the exit codes are in
+//! [`exit`]. No value is a secret: scripts travel in a command line. Secrets go through stdin.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::{Result, TextFile};
+
+/// What a script ends with. `files/remote/prelude.sh` says the same.
+pub mod exit {
+    /// Anything not named below.
+    pub const FAILED: u32 = 1;
+    /// The host belongs to another machine.
+    pub const NOT_OURS: u32 = 10;
+    /// The data did not arrive whole.
+    pub const TORN: u32 = 11;
+    /// A program of the bundle does not run on this host.
+    pub const UNFIT: u32 = 12;
+    /// The engine does not start, reload or answer.
+    pub const ENGINE: u32 = 13;
+    /// What is not ours is in the way, or is refused by the engine.
+    pub const IN_THE_WAY: u32 = 14;
+}
+
+/// The head of every script: safe settings, a known PATH, helpers.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/prelude.sh")]
+pub struct Prelude<'a> {
+    /// Put before every path; empty on a host.
+    pub root: &'a str,
+}
+
+/// A script for a host.
+pub trait Script: TextFile {
+    /// Returns the whole script.
+    ///
+    /// # Errors
+    /// A value that holds a NUL.
+    fn script(&self) -> Result<String> {
+        self.script_below("")
+    }
+
+    /// The same with `root` before every path of the host. For tests.
+    ///
+    /// # Errors
+    /// A value that holds a NUL.
+    fn script_below(&self, root: &str) -> Result<String> {
+        Ok(format!("{}\n{}", Prelude { root }.text()?, self.text()?))
+    }
+
+    /// Returns the script as one command for an SSH `exec`. See [`command`].
+    ///
+    /// # Errors
+    /// A value that holds a NUL.
+    fn command(&self, privilege: Privilege) -> Result<String> {
+        Ok(command(&self.script()?, privilege))
+    }
+}
+
+/// How the login user becomes root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privilege {
+    /// It is root.
+    Root,
+    /// By `sudo -n`, which never asks.
+    Sudo,
+}
+
+/// Returns one command line that runs `script` as root, under whatever login shell the user has (csh and fish
+/// included: it holds no character that two shells read differently), and leaves stdin to the script.
+pub fn command(script: &str, privilege: Privilege) -> String {
+    let sudo = match privilege {
+        Privilege::Root => "",
+        Privilege::Sudo => "sudo -n ",
+    };
+    // In single quotes every shell passes this on as it is. A failing base64 must not count as an empty script.
+    format!("{sudo}sh -c 's=$(printf %s {} | base64 -d) && eval \"$s\"'", STANDARD.encode(script))
+}
+
+/// What a script said: `key=value` lines, `key_b64=` decoded under `key`, and its last word.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// By key. A key said more than once (`changed`) is in [`Answer::all`].
+    pub facts: BTreeMap<String, String>,
+    /// Every `key=value` in order.
+    pub all: Vec<(String, String)>,
+    /// `done`, `already-so`, `absent`, `differs`, …: lines without `=`, the last one.
+    pub word: Option<String>,
+}
+
+impl Answer {
+    /// Reads the stdout of a script. Lines it does not understand are left out.
+    pub fn parse(stdout: &str) -> Self {
+        let mut answer = Self::default();
+        for line in stdout.lines() {
+            let Some((key, value)) = line.split_once('=') else {
+                if !line.is_empty() {
+                    answer.word = Some(line.to_owned());
+                }
+                continue;
+            };
+            let (key, value) = match key.strip_suffix("_b64") {
+                Some(key) => match STANDARD.decode(value) {
+                    Ok(bytes) => (key, String::from_utf8_lossy(&bytes).into_owned()),
+                    Err(_) => continue,
+                },
+                None => (key, value.to_owned()),
+            };
+            answer.facts.insert(key.to_owned(), value.clone());
+            answer.all.push((key.to_owned(), value));
+        }
+        answer
+    }
+
+    /// The value of `key`; empty counts as none.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.facts.get(key).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    /// Whether nothing had to be done.
+    pub fn already_so(&self) -> bool {
+        self.word.as_deref() == Some("already-so")
+    }
+}
+
+/// Says what kind of host this is. Keys: `uid clock arch kernel os_id os_name os_version machine_id hostname glibc
+/// systemd_running systemd cgroup (0, 1, 2) cgroup_controllers namespaces_missing overlay memory cpus iptables
+/// tools_missing free_opt free_var_lib (bytes) owner daemon_json (absent where there is no such file) engine
+/// engine_previous engines foreign_dockerd foreign_unit docker_active docker_group`.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/facts.sh")]
+pub struct Facts;
+
+/// Writes `/opt/machine/owner` (`machine-id=…`, `store-id=…`). Exit [`exit::NOT_OURS`], with `owner` on stdout, where
+/// another id stands there and `replace` is not set.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/claim.sh")]
+pub struct Claim<'a> {
+    /// The machine's id.
+    pub machine_id: &'a str,
+    /// The store's id.
+    pub store_id: &'a str,
+    /// Take the host over from another machine.
+    pub replace: bool,
+}
+
+/// Asks whether a file has these bytes: `already-so`, `differs`, `absent`.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/check_file.sh")]
+pub struct CheckFile<'a> {
+    /// Absolute path.
+    pub target: &'a str,
+    /// In hex.
+    pub sha256: &'a str,
+}
+
+/// Takes one file through stdin. Exit [`exit::TORN`] where size or checksum differ.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/receive.sh")]
+pub struct Receive<'a> {
+    /// Absolute path.
+    pub target: &'a str,
+    /// Bytes.
+    pub size: u64,
+    /// In hex.
+    pub sha256: &'a str,
+    /// Octal: `0600`.
+    pub mode: &'a str,
+    /// `root:root`
+    pub owner: &'a str,
+}
+
+/// Asks whether an engine is there with every file as shipped: `already-so`, `differs`, `absent`.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/check_bundle.sh")]
+pub struct CheckBundle<'a> {
+    /// The bundle's digest, which names its folder.
+    pub digest: &'a str,
+    /// From [`sums`].
+    pub sums: &'a str,
+}
+
+/// Takes a bundle's `.tar.gz` through stdin; `bin/`, `lib/`… stand at its top. Says `version:bin/dockerd=…` for each
+/// check. Exit [`exit::TORN`] for damaged data, [`exit::UNFIT`] with the program's own message where one does not run.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/unpack_bundle.sh")]
+pub struct UnpackBundle<'a> {
+    /// The bundle's digest, which names its folder.
+    pub digest: &'a str,
+    /// From [`sums`].
+    pub sums: &'a str,
+    /// `bin/dockerd --version`, one a line; words without blanks.
+    pub checks: &'a str,
+}
+
+/// Makes an engine the current one, restarting nothing. Says `previous=`, `kept=` (a name in /usr/local/bin that is
+/// somebody else's), `in-use=`, `removed=`.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/switch_engine.sh")]
+pub struct SwitchEngine<'a> {
+    /// The engine to switch to.
+    pub digest: &'a str,
+    /// Names in its `bin` to link from /usr/local/bin, one a line.
+    pub links: &'a str,
+    /// Remove engines that are neither current nor previous nor in use.
+    pub prune: bool,
+}
+
+/// Puts small files in place, only those that differ. stdin: a tar whose members are named by their sha256 in hex.
+/// Says `changed=PATH` for each.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/install_files.sh")]
+pub struct InstallFiles<'a> {
+    /// From [`file_list`].
+    pub files: &'a str,
+}
+
+/// One file for [`InstallFiles`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedFile {
+    /// Absolute path, without line breaks.
+    pub path: String,
+    /// Octal: `0644`.
+    pub mode: String,
+    /// `root:root`
+    pub owner: String,
+    /// In hex.
+    pub sha256: String,
+}
+
+/// Starts, or restarts, the engine's units; `already-so` where none changed. Exit [`exit::ENGINE`] with the units'
+/// states and last journal lines on stderr.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/start_engine.sh")]
+pub struct StartEngine {
+    /// For each unit.
+    pub deadline_seconds: u32,
+    /// Restart containerd too (its files or settings changed).
+    pub restart_containerd: bool,
+    /// Restart dockerd.
+    pub restart_docker: bool,
+    /// The engine is the host's own, `--adopt`.
+    pub adopted: bool,
+}
+
+/// Makes a running engine read daemon.json again.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/reload_engine.sh")]
+pub struct ReloadEngine;
+
+/// Asks `dockerd --validate` about the daemon.json on stdin: `done`, `cannot-tell` (20.10), or exit
+/// [`exit::IN_THE_WAY`] with its complaint.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/validate_engine.sh")]
+pub struct ValidateEngine<'a> {
+    /// The engine to ask.
+    pub digest: &'a str,
+}
+
+/// Asks the engine how it is. Keys: `version api storage_driver live_restore swarm cgroup_driver info (JSON)
+/// containers` (a line each: `ID STATUS PID RESTART-POLICY /NAME`). Exit [`exit::ENGINE`] while it does not answer.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/engine_health.sh")]
+pub struct EngineHealth {
+    /// For each question.
+    pub deadline_seconds: u32,
+}
+
+/// Lets a host go: engine and containers stay, our TCP listener, certificates and claim go. stdin: two lines of
+/// base64, the daemon.json to restart under (today's with live-restore on) and the one to leave (empty: none).
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/close_tcp.sh")]
+pub struct CloseTcp<'a> {
+    /// Ours; another's host is left alone with exit [`exit::NOT_OURS`].
+    pub machine_id: &'a str,
+    /// Paths of certificates and keys to delete, one a line.
+    pub files: &'a str,
+    /// For each step.
+    pub deadline_seconds: u32,
+}
+
+/// Removes what we installed. An adopted engine loses our drop-in and runs on.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/uninstall.sh")]
+pub struct Uninstall<'a> {
+    /// Ours; another's host is left alone with exit [`exit::NOT_OURS`].
+    pub machine_id: &'a str,
+    /// Paths to delete besides units, engines and links, one a line.
+    pub files: &'a str,
+    /// Images, containers and volumes too.
+    pub remove_data: bool,
+    /// For each step.
+    pub deadline_seconds: u32,
+}
+
+/// Makes the host's next SSH key and says its `public` half.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/host_key_make.sh")]
+pub struct HostKeyMake;
+
+/// Switches sshd to the pending key.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/host_key_install.sh")]
+pub struct HostKeyInstall;
+
+/// Forgets the pending copy; only after a connection under the new key.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/host_key_drop.sh")]
+pub struct HostKeyDrop;
+
+macro_rules! scripts {
+    ($($ty:ty),* $(,)?) => { $(impl Script for $ty {})* };
+}
+
+scripts![
+    CheckBundle<'_>,
+    CheckFile<'_>,
+    Claim<'_>,
+    CloseTcp<'_>,
+    EngineHealth,
+    Facts,
+    HostKeyDrop,
+    HostKeyInstall,
+    HostKeyMake,
+    InstallFiles<'_>,
+    Receive<'_>,
+    ReloadEngine,
+    StartEngine,
+    SwitchEngine<'_>,
+    Uninstall<'_>,
+    UnpackBundle<'_>,
+    ValidateEngine<'_>,
+];
+
+/// Returns the list `sha256sum -c` reads, from paths inside the bundle and their sha256 in hex.
+pub fn sums<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    lines(files.into_iter().map(|(path, sha256)| format!("{sha256}  {path}")))
+}
+
+/// Returns the list for [`InstallFiles`].
+pub fn file_list(files: &[WantedFile]) -> String {
+    lines(files.iter().map(|f| format!("{} {} {} {}", f.sha256, f.mode, f.owner, f.path)))
+}
+
+/// Returns one item a line, without a last newline.
+pub fn lines(items: impl IntoIterator<Item = impl Into<String>>) -> String {
+    items.into_iter().map(Into::into).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_back() {
+        let answer = Answer::parse("version=26.1\nname_b64=YSBi\nchanged=/a\nchanged=/b=c\nempty=\ndone\n");
+        assert_eq!(answer.get("version"), Some("26.1"));
+        assert_eq!(answer.get("name"), Some("a b"));
+        assert_eq!(answer.get("empty"), None);
+        assert_eq!(answer.facts.get("empty").map(String::as_str), Some(""));
+        let changed: Vec<_> = answer.all.iter().filter(|(k, _)| k == "changed").map(|(_, v)| v.as_str()).collect();
+        assert_eq!(changed, ["/a", "/b=c"]);
+        assert_eq!(answer.word.as_deref(), Some("done"));
+    }
+}

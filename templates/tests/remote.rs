@@ -1,0 +1,385 @@
+//! The scripts that need no systemd, run for real below a scratch folder.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use machine_templates::remote::*;
+use sha2::{Digest as _, Sha256};
+
+struct Ran {
+    code: i32,
+    answer: Answer,
+    stderr: String,
+}
+
+impl Ran {
+    fn word(&self) -> &str {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        self.answer.word.as_deref().unwrap_or_default()
+    }
+}
+
+/// A host made of a folder.
+struct Host {
+    dir: tempfile::TempDir,
+}
+
+impl Host {
+    /// `None` where the scripts cannot run: they change owners, as root.
+    fn new() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        if std::fs::metadata(dir.path()).unwrap().uid() != 0 {
+            eprintln!("SKIPPED: the scripts of a host run as root, and this is another user");
+            return None;
+        }
+        Some(Self { dir })
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below.trim_start_matches('/'))
+    }
+
+    fn run(&self, script: &impl Script, stdin: &[u8]) -> Ran {
+        let script = script.script_below(self.dir.path().to_str().unwrap()).unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("eval \"$(printf %s {} | base64 -d)\"", base64(&script))])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A script that knows the file already leaves its stdin alone.
+        child.stdin.take().unwrap().write_all(stdin).ok();
+        let out = child.wait_with_output().unwrap();
+        Ran {
+            code: out.status.code().unwrap(),
+            answer: Answer::parse(&String::from_utf8_lossy(&out.stdout)),
+            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        }
+    }
+
+    /// Everything below, with modes: what a run left behind.
+    fn tree(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let meta = path.symlink_metadata().unwrap();
+                let name = path.strip_prefix(self.dir.path()).unwrap().display().to_string();
+                let target = std::fs::read_link(&path).map(|t| format!(" -> {}", t.display())).unwrap_or_default();
+                if !target.is_empty() {
+                    found.push(format!("link {name}{target}"));
+                } else {
+                    found.push(format!("{:04o} {name}", meta.permissions().mode() & 0o7777));
+                }
+                if meta.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        found.sort_by(|a, b| a[5..].cmp(&b[5..]));
+        found
+    }
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+fn sha(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+fn put(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a scratch folder of a test")]
+    std::fs::write(path, text).unwrap();
+}
+
+fn archive(files: &[(&str, &str, u32)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, text, mode) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(*mode);
+        header.set_cksum();
+        tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+#[test]
+fn facts_of_this_computer() {
+    let Some(host) = Host::new() else { return };
+    put(&host.path("etc/os-release"), "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n");
+    put(&host.path("usr/bin/dockerd"), "");
+    put(&host.path("etc/docker/daemon.json"), "{\"a\": \"=\"}\n");
+    put(&host.path("opt/machine/owner"), "machine-id=a\n");
+    put(&host.path("lib/systemd/system/docker.service"), "[Unit]\n");
+    put(&host.path("etc/systemd/system/docker.service"), "# Written by machine.\n");
+    let before = host.tree();
+    let ran = host.run(&Facts, b"");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let fact = |key: &str| ran.answer.get(key).unwrap_or_else(|| panic!("no {key} in {:?}", ran.answer));
+    assert_eq!(fact("uid"), "0");
+    assert_eq!(fact("os_name"), "Debian GNU/Linux 13 (trixie)");
+    assert_eq!(fact("daemon_json"), "{\"a\": \"=\"}\n");
+    assert_eq!(fact("owner"), "machine-id=a\n");
+    assert!(fact("foreign_dockerd").ends_with("/usr/bin/dockerd"));
+    assert!(fact("foreign_unit").ends_with("/lib/systemd/system/docker.service"));
+    assert!(fact("glibc").starts_with("2."));
+    assert!(fact("clock").parse::<u64>().unwrap() > 1_700_000_000);
+    for bytes in ["free_opt", "free_var_lib", "memory"] {
+        assert!(fact(bytes).parse::<u64>().unwrap() > 1_000_000, "{bytes}");
+    }
+    assert_eq!(ran.answer.get("tools_missing"), None);
+    assert_eq!(ran.answer.get("namespaces_missing"), None);
+    assert_eq!(host.tree(), before, "facts changed something");
+}
+
+#[test]
+fn the_first_claim_wins() {
+    let Some(host) = Host::new() else { return };
+    let claim = |id, replace| Claim { machine_id: id, store_id: "s", replace };
+    assert_eq!(host.run(&claim("a", false), b"").word(), "done");
+    assert_eq!(host.run(&claim("a", false), b"").word(), "already-so");
+    let refused = host.run(&claim("b", false), b"");
+    assert_eq!(refused.code, 10);
+    assert_eq!(refused.answer.get("owner"), Some("machine-id=a\nstore-id=s\n"));
+    assert!(refused.stderr.contains("belongs to machine a"), "{}", refused.stderr);
+    assert_eq!(host.run(&claim("b", true), b"").word(), "done");
+    assert_eq!(std::fs::read_to_string(host.path("opt/machine/owner")).unwrap(), "machine-id=b\nstore-id=s\n");
+    assert_eq!(host.tree().len(), 3, "{:?}", host.tree());
+}
+
+#[test]
+fn a_file_arrives_whole_or_not_at_all() {
+    let Some(host) = Host::new() else { return };
+    let body = b"a\0body\n".repeat(5000);
+    let sum = sha(&body);
+    let size = body.len() as u64;
+    let receive = |size, mode| Receive { target: "/etc/docker/a b'c", size, sha256: &sum, mode, owner: "root:root" };
+    let check = CheckFile { target: "/etc/docker/a b'c", sha256: &sum };
+    assert_eq!(host.run(&check, b"").word(), "absent");
+
+    for torn in [&body[..100], &[&body[..], b"x"].concat()[..], &vec![b'x'; body.len()][..]] {
+        let ran = host.run(&receive(size, "0600"), torn);
+        assert_eq!(ran.code, 11, "{}", ran.stderr);
+        assert_eq!(host.tree(), ["0755 etc", "0755 etc/docker"], "a torn file left something");
+    }
+    // What a killed run left goes away; what only looks alike stays.
+    std::fs::create_dir_all(host.path("etc/docker/.machine-receive.99999999")).unwrap();
+    put(&host.path("etc/docker/.machine-receive.bak"), "");
+    assert_eq!(host.run(&receive(size, "0600"), &body).word(), "done");
+    assert_eq!(std::fs::read(host.path("etc/docker/a b'c")).unwrap(), body);
+    assert!(!host.path("etc/docker/.machine-receive.99999999").exists());
+    assert!(host.path("etc/docker/.machine-receive.bak").exists());
+    let mode = |h: &Host| h.path("etc/docker/a b'c").metadata().unwrap().mode() & 0o7777;
+    assert_eq!(mode(&host), 0o600);
+
+    assert_eq!(host.run(&check, b"").word(), "already-so");
+    assert_eq!(host.run(&receive(size, "0600"), b"").word(), "already-so");
+    assert_eq!(host.run(&receive(size, "0644"), b"").word(), "done");
+    assert_eq!(mode(&host), 0o644);
+    let other = CheckFile { target: "/etc/docker/a b'c", sha256: "00" };
+    assert_eq!(host.run(&other, b"").word(), "differs");
+}
+
+fn wanted(path: &str, text: &str, mode: &str) -> WantedFile {
+    WantedFile {
+        path: path.to_owned(),
+        mode: mode.to_owned(),
+        owner: "root:root".to_owned(),
+        sha256: sha(text.as_bytes()),
+    }
+}
+
+#[test]
+fn only_files_that_differ_are_installed() {
+    let Some(host) = Host::new() else { return };
+    let (unit, key) = ("[Unit]\n", "secret\n");
+    let list = |unit: &str| {
+        file_list(&[
+            wanted("/etc/systemd/system/a.service", unit, "0644"),
+            wanted("/etc/docker/key with blank", key, "0600"),
+        ])
+    };
+    let tar = |unit: &str| archive(&[(&sha(unit.as_bytes()), unit, 0o644), (&sha(key.as_bytes()), key, 0o644)]);
+    let changed =
+        |ran: &Ran| ran.answer.all.iter().filter(|(k, _)| k == "changed").map(|(_, v)| v.clone()).collect::<Vec<_>>();
+
+    let ran = host.run(&InstallFiles { files: &list(unit) }, &tar("other"));
+    assert_eq!(ran.code, 11, "{}", ran.stderr);
+    assert!(!host.path("etc").exists(), "something was touched before all was checked");
+
+    let ran = host.run(&InstallFiles { files: &list(unit) }, &tar(unit));
+    assert_eq!(ran.word(), "done");
+    assert_eq!(changed(&ran), ["/etc/systemd/system/a.service", "/etc/docker/key with blank"]);
+    let inode = host.path("etc/docker/key with blank").metadata().unwrap().ino();
+    assert_eq!(host.path("etc/docker/key with blank").metadata().unwrap().mode() & 0o7777, 0o600);
+
+    let ran = host.run(&InstallFiles { files: &list(unit) }, &tar(unit));
+    assert_eq!(ran.word(), "already-so");
+    let ran = host.run(&InstallFiles { files: &list("[Unit]\nA=b\n") }, &tar("[Unit]\nA=b\n"));
+    assert_eq!(changed(&ran), ["/etc/systemd/system/a.service"]);
+    assert_eq!(ran.word(), "done");
+    assert_eq!(
+        host.path("etc/docker/key with blank").metadata().unwrap().ino(),
+        inode,
+        "an equal file was written again"
+    );
+    let left: Vec<_> = host.tree().into_iter().filter(|t| t.contains("install")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+const DOCKERD: &str = "#!/bin/sh\necho \"Docker version 26.1.5 with $1\"\n";
+
+#[test]
+fn an_engine_is_unpacked_whole_or_not_at_all() {
+    let Some(host) = Host::new() else { return };
+    let files = [("bin/dockerd", DOCKERD, 0o755), ("lib/libseccomp.so.2", "library", 0o644)];
+    let hashes: Vec<String> = files.iter().map(|f| sha(f.1.as_bytes())).collect();
+    let list = sums(files.iter().zip(&hashes).map(|(f, h)| (f.0, h.as_str())));
+    let bundle = gzip(&archive(&files));
+    let unpack = UnpackBundle { digest: "d1", sums: &list, checks: "bin/dockerd --version" };
+    let check = CheckBundle { digest: "d1", sums: &list };
+    assert_eq!(host.run(&check, b"").word(), "absent");
+
+    let extra = gzip(&archive(&[files[0], files[1], ("bin/more", "x", 0o755)]));
+    let other = gzip(&archive(&[files[0], ("lib/libseccomp.so.2", "damaged", 0o644)]));
+    for torn in [&bundle[..bundle.len() / 2], b"", &extra, &other] {
+        let ran = host.run(&unpack, torn);
+        assert_eq!(ran.code, 11, "{}", ran.stderr);
+        assert_eq!(host.tree(), ["0755 opt", "0755 opt/machine", "0755 opt/machine/engine"]);
+    }
+
+    std::fs::create_dir_all(host.path("opt/machine/engine/.tmp.d1.99999999")).unwrap();
+    let ran = host.run(&unpack, &bundle);
+    assert_eq!(ran.word(), "done");
+    assert_eq!(ran.answer.get("version:bin/dockerd"), Some("Docker version 26.1.5 with --version"));
+    let tree: Vec<_> = host.tree().into_iter().filter(|t| t.contains("engine/")).collect();
+    insta::assert_debug_snapshot!(tree, @r#"
+    [
+        "0755 opt/machine/engine/d1",
+        "0755 opt/machine/engine/d1/bin",
+        "0755 opt/machine/engine/d1/bin/dockerd",
+        "0755 opt/machine/engine/d1/lib",
+        "0644 opt/machine/engine/d1/lib/libseccomp.so.2",
+    ]
+    "#);
+    assert_eq!(host.run(&check, b"").word(), "already-so");
+    assert_eq!(host.run(&unpack, b"").word(), "already-so");
+
+    put(&host.path("opt/machine/engine/d1/lib/libseccomp.so.2"), "damaged");
+    assert_eq!(host.run(&check, b"").word(), "differs");
+    assert_eq!(host.run(&unpack, &bundle).word(), "done");
+    assert_eq!(host.run(&check, b"").word(), "already-so");
+}
+
+#[test]
+fn a_program_that_does_not_run_here_is_said_in_its_own_words() {
+    let Some(host) = Host::new() else { return };
+    let runc = "#!/bin/sh\necho \"runc: version 'GLIBC_2.38' not found\" >&2\nexit 1\n";
+    let list = sums([("bin/runc", sha(runc.as_bytes()).as_str())]);
+    let unpack = UnpackBundle { digest: "d2", sums: &list, checks: "bin/runc --version" };
+    let ran = host.run(&unpack, &gzip(&archive(&[("bin/runc", runc, 0o755)])));
+    assert_eq!(ran.code, 12);
+    assert!(ran.stderr.contains("bin/runc does not run here: runc: version 'GLIBC_2.38' not found"), "{}", ran.stderr);
+    assert!(!host.path("opt/machine/engine/d2").exists());
+}
+
+#[test]
+fn switching_keeps_what_is_in_use_and_what_is_not_ours() {
+    let Some(host) = Host::new() else { return };
+    for digest in ["d1", "d2", "d3"] {
+        put(&host.path(&format!("opt/machine/engine/{digest}/bin/docker")), DOCKERD);
+    }
+    put(&host.path("usr/local/bin/dockerd"), "somebody else's");
+    let switch = |digest, prune| SwitchEngine { digest, links: "docker\ndockerd", prune };
+    let ran = host.run(&switch("d1", false), b"");
+    assert_eq!(ran.word(), "done");
+    assert_eq!(ran.answer.get("kept"), Some("dockerd"));
+    assert_eq!(host.run(&switch("d1", false), b"").word(), "already-so");
+    assert!(std::fs::read_to_string(host.path("usr/local/bin/docker")).is_ok(), "the link leads nowhere");
+    assert_eq!(std::fs::read_to_string(host.path("usr/local/bin/dockerd")).unwrap(), "somebody else's");
+
+    assert_eq!(host.run(&switch("d2", false), b"").answer.get("previous"), Some("d1"));
+    assert_eq!(host.run(&switch("d1", false), b"").answer.get("previous"), Some("d2"), "the way back");
+    assert_eq!(host.run(&switch("nope", false), b"").code, 1);
+
+    // A shim of d1 still runs: a program whose file is in that folder.
+    std::fs::copy("/bin/cat", host.path("opt/machine/engine/d1/bin/shim")).unwrap();
+    let mut shim = Command::new(host.path("opt/machine/engine/d1/bin/shim")).stdin(Stdio::piped()).spawn().unwrap();
+    host.run(&switch("d2", false), b"");
+    let ran = host.run(&switch("d3", true), b"");
+    assert_eq!(ran.answer.get("in-use"), Some("d1"));
+    drop(shim.stdin.take());
+    shim.wait().unwrap();
+    let ran = host.run(&switch("d3", true), b"");
+    assert_eq!(ran.answer.get("removed"), Some("d1"));
+    assert!(host.path("opt/machine/engine/d2").exists(), "the way back is gone");
+    assert_eq!(host.run(&switch("d3", true), b"").word(), "already-so");
+}
+
+#[test]
+fn host_keys_are_made_installed_and_dropped_in_order() {
+    let Some(host) = Host::new() else { return };
+    put(&host.path("etc/ssh/ssh_host_ed25519_key"), "injected");
+    assert_eq!(host.run(&HostKeyInstall, b"").code, 1, "nothing is pending");
+    let made = host.run(&HostKeyMake, b"");
+    assert_eq!(made.word(), "done");
+    let public = made.answer.get("public").unwrap().to_owned();
+    assert!(public.starts_with("ssh-ed25519 AAAA"), "{public}");
+    let again = host.run(&HostKeyMake, b"");
+    assert_eq!((again.word(), again.answer.get("public")), ("already-so", Some(public.as_str())));
+    assert_eq!(host.run(&HostKeyDrop, b"").code, 1, "dropped before sshd has it");
+    assert_eq!(host.run(&HostKeyInstall, b"").word(), "done");
+    assert_eq!(host.run(&HostKeyInstall, b"").word(), "already-so");
+    let key = host.path("etc/ssh/ssh_host_ed25519_key");
+    assert_eq!(key.metadata().unwrap().mode() & 0o7777, 0o600);
+    assert!(std::fs::read_to_string(host.path("etc/ssh/ssh_host_ed25519_key.pub")).unwrap().starts_with(&public));
+    assert_eq!(host.run(&HostKeyDrop, b"").word(), "done");
+    assert_eq!(host.run(&HostKeyDrop, b"").word(), "already-so");
+    assert!(!host.path("opt/machine/ssh").exists());
+}
+
+#[test]
+fn uninstalling_leaves_what_is_not_ours() {
+    let Some(host) = Host::new() else { return };
+    put(&host.path("opt/machine/owner"), "machine-id=a\nstore-id=s\n");
+    put(&host.path("etc/systemd/system/docker.service"), "# Written by machine.\n");
+    put(&host.path("etc/systemd/system/containerd.service"), "# the user's own\n");
+    put(&host.path("etc/docker/server-key.pem"), "x");
+    put(&host.path("var/lib/docker/volume"), "x");
+    std::fs::create_dir_all(host.path("usr/local/bin")).unwrap();
+    symlink(host.path("opt/machine/engine/current/bin/docker"), host.path("usr/local/bin/docker")).unwrap();
+    symlink("/bin/true", host.path("usr/local/bin/other")).unwrap();
+    let uninstall = |machine_id| Uninstall {
+        machine_id,
+        files: "/etc/docker/server-key.pem\n/etc/docker/gone",
+        remove_data: false,
+        deadline_seconds: 5,
+    };
+    assert_eq!(host.run(&uninstall("b"), b"").code, 10);
+    assert_eq!(host.run(&uninstall("a"), b"").word(), "done");
+    assert_eq!(host.run(&uninstall("a"), b"").word(), "already-so");
+    let files: Vec<_> = host.tree().into_iter().filter(|t| t.starts_with("06") || t.starts_with("link")).collect();
+    insta::assert_debug_snapshot!(files, @r#"
+    [
+        "0644 etc/systemd/system/containerd.service",
+        "link usr/local/bin/other -> /bin/true",
+        "0644 var/lib/docker/volume",
+    ]
+    "#);
+}
