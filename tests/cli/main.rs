@@ -1,0 +1,4 @@
+//! The program from outside: an empty home, a cleared environment, no lab.
+
+mod arrows;
+mod harness;

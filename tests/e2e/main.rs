@@ -1,0 +1,3 @@
+//! The program on real hosts. Each test makes its own, and leaves nothing.
+
+mod lab;
