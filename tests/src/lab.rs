@@ -119,7 +119,8 @@ impl Lab {
 
 impl Engine {
     pub(crate) fn docker(&self, args: &[&str]) -> Output {
-        finish(Command::new("docker").args(["-H", &format!("unix://{}", self.socket)]).args(args))
+        let text = format!("lab: docker {}", args.join(" "));
+        finish_as(text, Command::new("docker").args(["-H", &format!("unix://{}", self.socket)]).args(args))
     }
 
     /// `machine-lab.owner=PID:STARTTIME` of this process.
@@ -158,6 +159,11 @@ fn script(name: &str, args: &[&str]) -> Result<String, String> {
 pub(crate) fn finish(command: &mut Command) -> Output {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let text = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    finish_as(text, command)
+}
+
+/// The same, told in other words: an address instead of a dozen options.
+pub(crate) fn finish_as(text: String, command: &mut Command) -> Output {
     let start = Instant::now();
     let done = command
         .stdin(std::process::Stdio::null())

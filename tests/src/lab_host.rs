@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::env::put;
-use crate::lab::{Engine, finish};
+use crate::lab::{Engine, finish, finish_as};
 use crate::network::Network;
 use crate::{Output, until};
 
@@ -200,7 +200,7 @@ impl LabHost {
         command.args(["-o", "HostKeyAlgorithms=ssh-ed25519", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10"]);
         command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display())).arg("-i").arg(&self.key);
         command.args(["-p", &self.ssh_port().to_string(), "-l", user, &self.address.to_string(), script]);
-        finish(&mut command)
+        finish_as(format!("ssh {user}@{} {script:?}", self.address), &mut command)
     }
 
     /// Turns it off as its power button would; its disk stays.
@@ -275,7 +275,7 @@ impl LabHost {
 
     #[track_caller]
     fn add_rule(&mut self, matches: &[&str]) {
-        let rule = matches.iter().map(|&word| word.to_owned()).chain(["-j".into(), "DROP".into()]).collect();
+        let rule: Vec<_> = matches.iter().map(|&word| word.to_owned()).chain(["-j".into(), "DROP".into()]).collect();
         self.iptables("-I", &rule);
         self.rules.push(rule);
     }
@@ -300,6 +300,10 @@ impl LabHost {
     fn come_up(&self) {
         if self.options.ipv6_only {
             let _ = self.in_network(&["ip", "-4", "address", "flush", "dev", "eth0"]).success();
+        }
+        if self.network.options().internal {
+            // Older engines set a default route all the same and only filter what takes it.
+            let _ = self.in_network(&["ip", "route", "flush", "exact", "0.0.0.0/0"]).success();
         }
         for rule in &self.rules {
             self.iptables("-I", rule);
