@@ -26,6 +26,8 @@ pub mod exit {
     pub const ENGINE: u32 = 13;
     /// What is not ours is in the way, or is refused by the engine.
     pub const IN_THE_WAY: u32 = 14;
+    /// The new engine or its settings failed; what was before runs again.
+    pub const ROLLED_BACK: u32 = 15;
 }
 
 /// The head of every script: safe settings, a known PATH, helpers.
@@ -53,14 +55,6 @@ pub trait Script: TextFile {
     fn script_below(&self, root: &str) -> Result<String> {
         Ok(format!("{}\n{}", Prelude { root }.text()?, self.text()?))
     }
-
-    /// Returns the script as one command for an SSH `exec`. See [`command`].
-    ///
-    /// # Errors
-    /// A value that holds a NUL.
-    fn command(&self, privilege: Privilege) -> Result<String> {
-        Ok(command(&self.script()?, privilege))
-    }
 }
 
 /// How the login user becomes root.
@@ -72,15 +66,16 @@ pub enum Privilege {
     Sudo,
 }
 
-/// Returns one command line that runs `script` as root, under whatever login shell the user has (csh and fish
-/// included: it holds no character that two shells read differently), and leaves stdin to the script.
-pub fn command(script: &str, privilege: Privilege) -> String {
+/// Returns the command line that runs a script of `length` bytes as root, under whatever login shell the user has (csh
+/// and fish included: it holds no character that two shells read differently). The script itself comes first on stdin,
+/// what it reads follows, and neither is ever in a process's argv.
+pub fn command(length: usize, privilege: Privilege) -> String {
     let sudo = match privilege {
         Privilege::Root => "",
-        Privilege::Sudo => "sudo -n ",
+        Privilege::Sudo => "sudo -n -- ",
     };
-    // In single quotes every shell passes this on as it is. A failing base64 must not count as an empty script.
-    format!("{sudo}sh -c 's=$(printf %s {} | base64 -d) && eval \"$s\"'", STANDARD.encode(script))
+    // `head -c` may read ahead (the coreutils of Ubuntu 25.10 do); `dd` with one full block never does.
+    format!("{sudo}sh -c 'eval \"$(dd bs={length} count=1 iflag=fullblock status=none)\"'")
 }
 
 /// What a script said: `key=value` lines, `key_b64=` decoded under `key`, and its last word.
@@ -234,25 +229,20 @@ pub struct WantedFile {
     pub sha256: String,
 }
 
-/// Starts, or restarts, the engine's units; `already-so` where none changed. Exit [`exit::ENGINE`] with the units'
-/// states and last journal lines on stderr.
+/// Brings the engine to what [`InstallFiles`] staged, or just starts it where nothing is staged: `restarted=` says `all`,
+/// `docker`, `reload` or `none`. Exit [`exit::ENGINE`] where it does not come up, [`exit::ROLLED_BACK`] where it did not
+/// and what was before runs again; both with the units' states and last journal lines on stderr. Goes on to its end when
+/// the connection is lost.
 #[derive(Debug, Clone, Copy, Template)]
-#[template(path = "remote/start_engine.sh")]
-pub struct StartEngine {
+#[template(path = "remote/apply_engine.sh")]
+pub struct ApplyEngine {
     /// For each unit.
     pub deadline_seconds: u32,
-    /// Restart containerd too (its files or settings changed).
-    pub restart_containerd: bool,
-    /// Restart dockerd.
-    pub restart_docker: bool,
+    /// Where only daemon.json changed, and only in what a reload takes up.
+    pub reload_enough: bool,
     /// The engine is the host's own, `--adopt`.
     pub adopted: bool,
 }
-
-/// Makes a running engine read daemon.json again.
-#[derive(Debug, Clone, Copy, Template)]
-#[template(path = "remote/reload_engine.sh")]
-pub struct ReloadEngine;
 
 /// Asks `dockerd --validate` about the daemon.json on stdin: `done`, `cannot-tell` (20.10), or exit
 /// [`exit::IN_THE_WAY`] with its complaint.
@@ -272,8 +262,8 @@ pub struct EngineHealth {
     pub deadline_seconds: u32,
 }
 
-/// Lets a host go: engine and containers stay, our TCP listener, certificates and claim go. stdin: two lines of
-/// base64, the daemon.json to restart under (today's with live-restore on) and the one to leave (empty: none).
+/// Lets a host go: engine and containers stay, our TCP listener, certificates and claim go. stdin: three lines
+/// of base64: today's daemon.json and the one to leave behind, both with live-restore on, and the one to leave (empty: none).
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/close_tcp.sh")]
 pub struct CloseTcp<'a> {
@@ -319,6 +309,7 @@ macro_rules! scripts {
 }
 
 scripts![
+    ApplyEngine,
     CheckBundle<'_>,
     CheckFile<'_>,
     Claim<'_>,
@@ -330,8 +321,6 @@ scripts![
     HostKeyMake,
     InstallFiles<'_>,
     Receive<'_>,
-    ReloadEngine,
-    StartEngine,
     SwitchEngine<'_>,
     Uninstall<'_>,
     UnpackBundle<'_>,

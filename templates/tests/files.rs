@@ -66,8 +66,7 @@ fn scripts(value: &str) -> Vec<(&'static str, String)> {
         one(HostKeyMake),
         one(InstallFiles { files: v }),
         one(Receive { target: v, size: 12_345_678_901, sha256: v, mode: v, owner: v }),
-        one(ReloadEngine),
-        one(StartEngine { deadline_seconds: 120, restart_containerd: true, restart_docker: false, adopted: false }),
+        one(ApplyEngine { deadline_seconds: 120, reload_enough: false, adopted: false }),
         one(SwitchEngine { digest: v, links: v, prune: true }),
         one(Uninstall { machine_id: v, files: v, remove_data: false, deadline_seconds: 60 }),
         one(UnpackBundle { digest: v, sums: v, checks: v }),
@@ -324,11 +323,11 @@ mod quoting {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
         #[test]
-        fn any_text_survives_sh_and_a_remote_command(value in "[^\0\r]{0,60}") {
+        fn any_text_survives_sh(value in "[^\0\r]{0,60}") {
             let claim = CheckFile { target: "/nowhere", sha256: &value }.text().unwrap();
             let hole: String = claim.split("\n\nif ").next().unwrap().to_owned();
             let script = format!("ROOT=\n{hole}\nprintf %s \"$SHA256\"");
-            let (ok, out) = run("sh", &["-c", &command(&script, Privilege::Root)]);
+            let (ok, out) = run("sh", &["-c", &script]);
             prop_assert!(ok);
             prop_assert_eq!(out, value);
         }
@@ -337,18 +336,19 @@ mod quoting {
 
 #[test]
 fn a_remote_command_runs_under_any_login_shell() {
-    let line = command("cat; exit 7", Privilege::Root);
+    let script = "printf '%s' 'it'\\''s \\ here: '; cat; exit 7";
+    let line = command(script.len(), Privilege::Root);
     for shell in ["sh", "bash", "fish", "tcsh"] {
         if !present(shell) {
             continue;
         }
         let dir = tempfile::tempdir().unwrap();
         let input = dir.path().join("in");
-        write(&input, "data for stdin");
+        write(&input, &format!("{script}data for stdin"));
         let stdin = std::fs::File::open(&input).unwrap();
         let out = Command::new(shell).args(["-c", &line]).stdin(stdin).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&out.stdout), "data for stdin", "{shell}");
+        assert_eq!(String::from_utf8_lossy(&out.stdout), "it's \\ here: data for stdin", "{shell}");
         assert_eq!(out.status.code(), Some(7), "{shell}");
     }
-    assert!(command("x", Privilege::Sudo).starts_with("sudo -n sh -c "));
+    assert!(command(1, Privilege::Sudo).starts_with("sudo -n -- sh -c "));
 }

@@ -3,7 +3,8 @@
 #
 # stdout is data: `done`, `already-so` and `key=value` lines (free text as `key_b64=`). stderr is talk.
 # Exit codes: 0 so now · 1 anything else · 10 the host belongs to another machine · 11 the data did not arrive whole ·
-# 12 a program of the bundle does not run here · 13 the engine does not start or answer · 14 what is not ours is in the way
+# 12 a program of the bundle does not run here · 13 the engine does not start or answer · 14 what is not ours is in the way ·
+# 15 the new engine failed, the one before runs again
 set -eu
 umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
