@@ -1,6 +1,7 @@
 //! The erased twin: the same verbs over JSON. The core and the wire only ever see this.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 
 use serde_json::Value;
@@ -35,22 +36,37 @@ pub trait AnyDriver: Send + Sync {
     fn describe(&self) -> Description;
     /// Its flags: a `clap::Command` holding only the driver's arguments.
     fn flags(&self) -> FlagGroup;
-    /// Turns parsed flags (matches of a command that holds [`AnyDriver::flags`]) into settings to store.
-    fn settings(&self, matches: &clap::ArgMatches) -> Result<Value>;
+    /// Turns parsed flags (matches of a command that holds [`AnyDriver::flags`]) into settings to store: see
+    /// [`Driver::settle`]. The user's files are relative to `working_dir`.
+    fn settings(&self, matches: &clap::ArgMatches, working_dir: &Path) -> Result<Value>;
     /// See [`Driver::check`].
     fn check<'a>(&'a self, cx: &'a Context, settings: &'a Value) -> BoxFuture<'a, Result<()>>;
     /// See [`Driver::advance`]; `stage` is an index into the stages.
-    fn advance<'a>(&'a self, stage: usize, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>>;
+    fn advance<'a>(
+        &'a self,
+        stage: usize,
+        cx: &'a Context,
+        settings: &'a Value,
+        machine: &'a mut Value,
+    ) -> BoxFuture<'a, Result<()>>;
     /// See [`Driver::inspect`].
-    fn inspect<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a Value) -> BoxFuture<'a, Result<Status>>;
+    fn inspect<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a Value)
+    -> BoxFuture<'a, Result<Status>>;
     /// See [`Driver::remove`].
     fn remove<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a Value) -> BoxFuture<'a, Result<()>>;
     /// See [`PowerSwitch::start`]. Only call where [`Description::power`] says so.
     fn start<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>>;
     /// See [`PowerSwitch::stop`].
-    fn stop<'a>(&'a self, how: Stop, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>>;
+    fn stop<'a>(
+        &'a self,
+        how: Stop,
+        cx: &'a Context,
+        settings: &'a Value,
+        machine: &'a mut Value,
+    ) -> BoxFuture<'a, Result<()>>;
     /// See [`PowerSwitch::restart`].
-    fn restart<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>>;
+    fn restart<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a mut Value)
+    -> BoxFuture<'a, Result<()>>;
 }
 
 impl<D: Driver> AnyDriver for D {
@@ -68,17 +84,23 @@ impl<D: Driver> AnyDriver for D {
         <D::Settings as clap::Args>::augment_args(clap::Command::new(D::NAME).about(D::ABOUT))
     }
 
-    fn settings(&self, matches: &clap::ArgMatches) -> Result<Value> {
+    fn settings(&self, matches: &clap::ArgMatches, working_dir: &Path) -> Result<Value> {
         let settings = <D::Settings as clap::FromArgMatches>::from_arg_matches(matches)
             .map_err(|e| DriverError::new(ErrorKind::Settings, e.to_string().trim().to_owned()))?;
-        to_value(&settings)
+        to_value(&self.settle(settings, working_dir)?)
     }
 
     fn check<'a>(&'a self, cx: &'a Context, settings: &'a Value) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { Driver::check(self, cx, &from_value("settings", settings)?).await })
     }
 
-    fn advance<'a>(&'a self, stage: usize, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>> {
+    fn advance<'a>(
+        &'a self,
+        stage: usize,
+        cx: &'a Context,
+        settings: &'a Value,
+        machine: &'a mut Value,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let stage = *D::STAGES.get(stage).ok_or_else(|| {
                 DriverError::new(ErrorKind::Other, format!("driver {} has no stage {stage}", D::NAME))
@@ -92,12 +114,21 @@ impl<D: Driver> AnyDriver for D {
         })
     }
 
-    fn inspect<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a Value) -> BoxFuture<'a, Result<Status>> {
-        Box::pin(async move { Driver::inspect(self, cx, &from_value("settings", settings)?, &from_value("machine", machine)?).await })
+    fn inspect<'a>(
+        &'a self,
+        cx: &'a Context,
+        settings: &'a Value,
+        machine: &'a Value,
+    ) -> BoxFuture<'a, Result<Status>> {
+        Box::pin(async move {
+            Driver::inspect(self, cx, &from_value("settings", settings)?, &from_value("machine", machine)?).await
+        })
     }
 
     fn remove<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a Value) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { Driver::remove(self, cx, &from_value("settings", settings)?, &from_value("machine", machine)?).await })
+        Box::pin(async move {
+            Driver::remove(self, cx, &from_value("settings", settings)?, &from_value("machine", machine)?).await
+        })
     }
 
     fn start<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>> {
@@ -110,7 +141,13 @@ impl<D: Driver> AnyDriver for D {
         })
     }
 
-    fn stop<'a>(&'a self, how: Stop, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>> {
+    fn stop<'a>(
+        &'a self,
+        how: Stop,
+        cx: &'a Context,
+        settings: &'a Value,
+        machine: &'a mut Value,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let switch = switch(self)?;
             let mut m = from_value("machine", machine)?;
@@ -120,7 +157,12 @@ impl<D: Driver> AnyDriver for D {
         })
     }
 
-    fn restart<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>> {
+    fn restart<'a>(
+        &'a self,
+        cx: &'a Context,
+        settings: &'a Value,
+        machine: &'a mut Value,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let switch = switch(self)?;
             let mut m = from_value("machine", machine)?;
@@ -138,14 +180,16 @@ fn switch<D: Driver>(driver: &D) -> Result<&D::Power> {
 }
 
 fn to_value(value: &impl serde::Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|e| DriverError::new(ErrorKind::Other, "state does not serialise").caused_by(&e))
+    serde_json::to_value(value)
+        .map_err(|e| DriverError::new(ErrorKind::Other, "state does not serialise").caused_by(&e))
 }
 
 /// Stored values read as typed ones; `null` counts as the empty object, so that a fresh record works.
 fn from_value<T: serde::de::DeserializeOwned>(what: &str, value: &Value) -> Result<T> {
     let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value.clone() };
-    serde_json::from_value(value)
-        .map_err(|e| DriverError::new(ErrorKind::Other, format!("the record's {what} are not of this driver's form")).caused_by(&e))
+    serde_json::from_value(value).map_err(|e| {
+        DriverError::new(ErrorKind::Other, format!("the record's {what} are not of this driver's form")).caused_by(&e)
+    })
 }
 
 /// Writes the typed state back over the stored one; fields that this version does not know stay (DESIGN §7).

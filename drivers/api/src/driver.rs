@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,11 +33,20 @@ pub trait Driver: Send + Sync + 'static {
     /// Whether a host key made here is injected (all drivers but those for existing hosts).
     const INJECTS_HOST_KEY: bool;
 
+    /// Settles what the user typed into what is stored: refuses what is missing or contradicts itself (kind
+    /// [`crate::ErrorKind::Settings`]), makes the user's file names absolute. Looks at nothing but its arguments.
+    ///
+    /// A required setting is an `Option` with a refusal here, so that the driver's own words and hint are shown.
+    fn settle(&self, s: Self::Settings, working_dir: &Path) -> Result<Self::Settings> {
+        let _ = working_dir;
+        Ok(s)
+    }
+
     /// Refuses what cannot work, before anything exists. Changes nothing.
     fn check(&self, cx: &Context, s: &Self::Settings) -> impl Future<Output = Result<()>> + Send;
 
     /// Brings the machine through one stage: find-or-create, repeatable. Returns as soon as an id is saved; waiting is
-    /// the next stage.
+    /// the next stage. What `m` holds is kept after a failure as well; only [`Context::save`] outlives a kill.
     fn advance(
         &self,
         stage: Self::Stage,
@@ -46,7 +56,12 @@ pub trait Driver: Send + Sync + 'static {
     ) -> impl Future<Output = Result<()>> + Send;
 
     /// Says what is there now. Gone is an answer, not an error. Changes nothing.
-    fn inspect(&self, cx: &Context, s: &Self::Settings, m: &Self::Machine) -> impl Future<Output = Result<Status>> + Send;
+    fn inspect(
+        &self,
+        cx: &Context,
+        s: &Self::Settings,
+        m: &Self::Machine,
+    ) -> impl Future<Output = Result<Status>> + Send;
 
     /// Removes whatever exists of it, from any stage, any number of times.
     fn remove(&self, cx: &Context, s: &Self::Settings, m: &Self::Machine) -> impl Future<Output = Result<()>> + Send;
@@ -70,7 +85,13 @@ pub trait PowerSwitch<D: Driver + ?Sized>: Send + Sync {
     /// Switches on.
     fn start(&self, cx: &Context, s: &D::Settings, m: &mut D::Machine) -> impl Future<Output = Result<()>> + Send;
     /// Switches off.
-    fn stop(&self, how: Stop, cx: &Context, s: &D::Settings, m: &mut D::Machine) -> impl Future<Output = Result<()>> + Send;
+    fn stop(
+        &self,
+        how: Stop,
+        cx: &Context,
+        s: &D::Settings,
+        m: &mut D::Machine,
+    ) -> impl Future<Output = Result<()>> + Send;
     /// Off and on again.
     fn restart(&self, cx: &Context, s: &D::Settings, m: &mut D::Machine) -> impl Future<Output = Result<()>> + Send;
 }
