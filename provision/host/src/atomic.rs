@@ -4,9 +4,11 @@
 //! over the target, the folder synced. A writer holds a kernel lock on its temporary file; a temporary file whose lock is
 //! free belongs to a process that died, and the next writer in that folder removes it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
+
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::paths::TEMPORARY;
@@ -26,33 +28,34 @@ pub enum Mode {
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>, mode: Mode) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     // A sweeper may get the lock of a file that was just born, and removes it: then another one is made.
-    let mut temporary = loop {
-        let temporary = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .tempfile_in(folder)
-            .map_err(|error| Error::io("write", path)(plain(error)))?;
-        if claim(temporary.as_file()) {
-            break temporary;
+    let (temporary, mut file) = loop {
+        let temporary = folder.join(format!("{TEMPORARY}{}", Uuid::new_v4()));
+        let file = create_new(&temporary).map_err(Error::io("write", path))?;
+        if claim(&file) {
+            break (temporary, file);
         }
     };
-    set_mode(temporary.as_file(), mode)
-        .and_then(|()| temporary.write_all(bytes.as_ref()))
-        .and_then(|()| temporary.as_file().sync_all())
-        .map_err(Error::io("write", path))?;
-    let file = temporary.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
+    let written = set_mode(&file, mode)
+        .and_then(|()| file.write_all(bytes.as_ref()))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // What cannot be removed now is swept later.
+        let _ = fs::remove_file(&temporary);
+        return Err(Error::io("write", path)(error));
+    }
     sync_folder(folder)?;
     drop(file);
     sweep(folder);
     Ok(())
 }
 
-/// The system's own error: tempfile wraps it with the temporary file's path, and ours names the target, which people know.
-fn plain(error: std::io::Error) -> std::io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|inner| inner.downcast_ref());
-    match inner.and_then(std::io::Error::raw_os_error) {
-        Some(code) => std::io::Error::from_raw_os_error(code),
-        None => error,
-    }
+fn create_new(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Locks a fresh temporary file. `false`: it was swept away in between.

@@ -369,6 +369,7 @@ fn open_to_append(path: &Path) -> Result<File> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests put files there as others leave them")]
 mod tests {
     use super::*;
 

@@ -13,7 +13,9 @@ pub mod name;
 pub mod paths;
 pub mod record;
 pub mod secrets;
+pub mod ssh_key;
 pub mod store;
+pub mod tls;
 
 pub use error::{Error, Kind, Result};
 pub use journal::{Event, Journal, Progress, StepId};

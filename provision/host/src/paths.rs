@@ -21,6 +21,8 @@ pub const RECORD: &str = "machine.json";
 pub const JOURNAL: &str = "journal.jsonl";
 /// Our private SSH key for it, OpenSSH form.
 pub const SSH_KEY: &str = "id_ed25519";
+/// The host key that is injected into a new machine, until the machine has one of its own. OpenSSH form, `.pub` beside it.
+pub const INJECTED_HOST_KEY: &str = "injected_host_key";
 /// Its pinned host keys.
 pub const KNOWN_HOSTS: &str = "known_hosts";
 /// For the user's own OpenSSH.
@@ -122,6 +124,11 @@ impl MachinePaths {
     /// [`SSH_KEY`].
     pub fn key(&self) -> PathBuf {
         self.dir.join(SSH_KEY)
+    }
+
+    /// See [`INJECTED_HOST_KEY`].
+    pub fn injected_host_key(&self) -> PathBuf {
+        self.dir.join(INJECTED_HOST_KEY)
     }
 
     /// [`KNOWN_HOSTS`].

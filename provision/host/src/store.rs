@@ -375,4 +375,5 @@ fn sweep(folder: &Path) {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests put files there as others leave them")]
 mod tests;

@@ -141,7 +141,7 @@ fn one_broken_machine_hides_no_other() {
             "copied: it is the record of machine \"m1\"",
             "empty: the file is missing",
             "m1: fine",
-            "m2: EOF while parsing an object at line 1 column 13",
+            "m2: EOF while parsing a value at line 1 column 13",
             "m10: fine"
         ]
     );
