@@ -1,1 +1,29 @@
-//! (being written)
+//! What an engine is: its programs, where they come from and how that is verified, bundles and their cache, its places on a
+//! host, and `daemon.json` as data. Nothing here knows of hosts, SSH or terminals.
+//!
+//! A caller makes a [`BuildEnv`], asks [`prepare`] for the [`Bundle`] of a [`Source`] and an [`Arch`], and sends
+//! [`Bundle::archive`] wherever it likes, to the places named in [`layout`].
+
+mod arch;
+mod archive;
+mod build;
+mod cache;
+mod debian;
+mod elf;
+mod error;
+mod fetch;
+mod folder;
+mod hash;
+mod lock;
+mod manifest;
+mod source;
+mod tree;
+mod unpack;
+
+pub use arch::Arch;
+pub use build::{BuildEnv, DOCKER_KEY, DockerRepo, Progress, build, default_source, prepare};
+pub use cache::{Bundle, Cache};
+pub use elf::{GLIBC_FLOOR, Glibc};
+pub use error::{Error, Result};
+pub use manifest::{ArchiveInfo, Component, FORMAT, Kind, Link, Manifest};
+pub use source::{DEFAULT_DEBIAN_SUITE, DEFAULT_DOCKER_SUITE, Location, Source};
