@@ -357,11 +357,8 @@ fn parse(line: &[u8]) -> Option<Stamped> {
 }
 
 fn open_to_append(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(Error::io("open", path))?;
+    let file =
+        atomic::open_private(OpenOptions::new().append(true).create(true), path).map_err(Error::io("open", path))?;
     if let Some(folder) = path.parent() {
         atomic::sync_folder(folder)?;
     }

@@ -206,11 +206,7 @@ impl Drop for Guard {
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    atomic::open_private(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)
 }
 
 fn trouble(path: PathBuf, source: std::io::Error) -> Error {
@@ -326,5 +322,18 @@ mod tests {
         let locks = Locks::new(dir.path());
         let _a = locks.acquire(Lock::Machine(name("a")), WAIT, "test").unwrap();
         let _ = locks.acquire(Lock::Machine(name("b")), WAIT, "test");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_system_without_locks_is_named_with_the_way_out() {
+        use rustix::io::Errno;
+        for errno in [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP] {
+            let error = trouble("/nfs/locks/store".into(), errno.into());
+            assert_eq!(error.kind(), crate::Kind::Unsupported);
+            assert_eq!(error.to_string(), "the file system of /nfs/locks/store does not support file locks");
+            assert!(error.hint().unwrap().contains("--storage-path"));
+        }
+        assert_eq!(trouble("/x".into(), Errno::IO.into()).kind(), crate::Kind::Io);
     }
 }

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use machine_host::record::TlsKey;
+use machine_host::ssh_key;
 use machine_host::tls::{self, CaPaths, CertInfo, Pair};
 use machine_host::{Event, HostName, Journal, Kind, Lock, Record, Store, lock};
 use serde_json::json;
@@ -86,6 +87,24 @@ fn child() {
             // A store without certificates again; not half of them, which nothing of ours makes.
             fs::rename(store.paths().certs(), &old_certs).unwrap();
         },
+        "files" => {
+            let store = Store::open_or_create(root).unwrap();
+            let _guard = store.locks().acquire(Lock::Machine(name()), lock::WAIT, "create a").unwrap();
+            store.create(&record()).unwrap();
+            let paths = store.machine_paths(&name());
+            let ca = store.ensure_ca(TlsKey::Ecdsa).unwrap();
+            tls::copy_client(&ca, &paths).unwrap();
+            tls::issue_server(&ca, &[], TlsKey::Ecdsa)
+                .unwrap()
+                .write(&paths.server_cert(), &paths.server_key())
+                .unwrap();
+            let key = ssh_key::generate("machine a").unwrap();
+            key.write(&paths.key()).unwrap();
+            let mut known = ssh_key::KnownHosts::default();
+            known.pin("10.0.0.1", 22, [&key.public().unwrap()]);
+            known.write(&paths.known_hosts()).unwrap();
+            Journal::open(paths.journal()).unwrap().append(Event::Begin { operation: "create".into() }).unwrap();
+        }
         other => panic!("no such role: {other}"),
     }
 }
@@ -169,4 +188,44 @@ fn killed_at_any_instant_the_store_stays_whole() {
     };
     assert_eq!(left(&store.paths().machines()), ["a"]);
     assert_eq!(left(store.machine_paths(&name()).dir()), ["machine.json"]);
+}
+
+/// Whatever the umask: 0600 and 0700, and 0644 for the CA's certificate alone.
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    for umask in ["000", "022", "277"] {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("x/store");
+        let status = Command::new("sh")
+            .args(["-c", "umask $1; shift; exec \"$@\"", "sh", umask])
+            .arg(std::env::current_exe().unwrap())
+            .args(["child", "--exact"])
+            .env(ROLE, "files")
+            .env(STORE, &root)
+            .output()
+            .unwrap();
+        assert!(status.status.success(), "umask {umask}: {}", String::from_utf8_lossy(&status.stdout));
+        let mut folders = vec![dir.path().join("x")];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let data = fs::symlink_metadata(&path).unwrap();
+                let wanted = match path.strip_prefix(&root).unwrap().to_str() {
+                    Some("certs/ca.pem") => 0o644,
+                    _ if data.is_dir() => 0o700,
+                    _ => 0o600,
+                };
+                assert_eq!(data.permissions().mode() & 0o7777, wanted, "umask {umask}: {}", path.display());
+                if data.is_dir() {
+                    folders.push(path);
+                } else {
+                    files += 1;
+                }
+            }
+        }
+        // store.json, 2 locks, 4 certs; record, journal, key, known_hosts, 3 client and 2 server files.
+        assert_eq!(files, 16, "umask {umask}");
+    }
 }
