@@ -89,8 +89,8 @@ fn parse(what: &str, data: &[u8]) -> Result<Elf, Error> {
         let strings = sections.strings(endian, data, link).map_err(bad)?;
         for entry in entries {
             match entry.tag(endian) {
-                t if t == i64::from(DT_NEEDED) => elf.needed.push(text(entry.string(endian, strings).map_err(bad)?)),
-                t if t == i64::from(DT_SONAME) => elf.soname = Some(text(entry.string(endian, strings).map_err(bad)?)),
+                DT_NEEDED => elf.needed.push(text(entry.string(endian, strings).map_err(bad)?)),
+                DT_SONAME => elf.soname = Some(text(entry.string(endian, strings).map_err(bad)?)),
                 _ => (),
             }
         }

@@ -196,7 +196,7 @@ impl Manifest {
         }
         for l in &self.links {
             let target = (!l.target.starts_with('/')).then(|| unpack::join(&l.path, &l.target)).flatten();
-            if !target.is_some_and(|t| self.component(&t).is_some()) {
+            if target.is_none_or(|t| self.component(&t).is_none()) {
                 return Err(Error::HostilePath {
                     what: what.into(),
                     path: l.path.clone(),

@@ -27,10 +27,10 @@ impl Release {
             let (code, name) = (p.get("Codename").unwrap_or("-"), p.get("Suite").unwrap_or("-"));
             return Err(Error::malformed(url, format!("this is suite {name} ({code}), not {suite}")));
         }
-        if let Some(until) = p.get("Valid-Until") {
-            if date(until).ok_or_else(|| Error::malformed(url, format!("Valid-Until {until:?} is no date")))? < now {
-                return Err(Error::Expired { what: url.into(), until: until.into() });
-            }
+        if let Some(until) = p.get("Valid-Until")
+            && date(until).ok_or_else(|| Error::malformed(url, format!("Valid-Until {until:?} is no date")))? < now
+        {
+            return Err(Error::Expired { what: url.into(), until: until.into() });
         }
         let mut files = BTreeMap::new();
         for line in p.get("SHA256").unwrap_or_default().lines().filter(|l| !l.trim().is_empty()) {
