@@ -193,7 +193,7 @@ fn from_value<T: serde::de::DeserializeOwned>(what: &str, value: &Value) -> Resu
 }
 
 /// Writes the typed state back over the stored one; fields that this version does not know stay (DESIGN §7).
-fn keep(stored: &mut Value, machine: &impl serde::Serialize) -> Result<()> {
+pub(crate) fn keep(stored: &mut Value, machine: &impl serde::Serialize) -> Result<()> {
     let new = to_value(machine)?;
     match (stored, new) {
         (Value::Object(old), Value::Object(new)) => old.extend(new),
@@ -212,4 +212,22 @@ fn kebab(name: &str) -> String {
         out.push(c.to_ascii_lowercase());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stage_names_are_kebab_case() {
+        assert_eq!(kebab("CreateServer"), "create-server");
+        assert_eq!(kebab("Register"), "register");
+    }
+
+    #[test]
+    fn unknown_fields_are_kept_and_known_ones_replaced() {
+        let mut stored = serde_json::json!({"id": 1, "later": true});
+        keep(&mut stored, &serde_json::json!({"id": 2})).unwrap();
+        assert_eq!(stored, serde_json::json!({"id": 2, "later": true}));
+    }
 }

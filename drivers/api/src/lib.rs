@@ -4,6 +4,8 @@
 //! [`Driver`]. This crate knows nothing of the store, SSH, the engine or the terminal.
 
 mod any;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod context;
 mod driver;
 mod error;

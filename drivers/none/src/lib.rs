@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The driver.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct UrlOnly;
+pub struct NoDriver;
 
 /// What the user may set.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ impl Settings {
     }
 }
 
-impl Driver for UrlOnly {
+impl Driver for NoDriver {
     type Settings = Settings;
     type Machine = Nothing;
     type Stage = NoStage;
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_missing_url_is_refused_in_our_own_words() {
-        let error = UrlOnly.settle(Settings { url: None }, Path::new("/")).unwrap_err();
+        let error = NoDriver.settle(Settings { url: None }, Path::new("/")).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Settings);
         assert_eq!(error.message, "driver none requires the --url option");
         assert!(error.hint.is_some());
