@@ -25,6 +25,8 @@ pub struct Description {
     pub power: bool,
     /// The core injects a host key and rotates it.
     pub injects_host_key: bool,
+    /// There is a host to log in to; without one no engine is installed.
+    pub ssh: bool,
 }
 
 /// The driver's flags, as a clap fragment that `cmd` merges into `create`.
@@ -77,11 +79,13 @@ impl<D: Driver> AnyDriver for D {
             stages: D::STAGES.iter().map(|s| kebab(&format!("{s:?}"))).collect(),
             power: self.power().is_some(),
             injects_host_key: D::INJECTS_HOST_KEY,
+            ssh: D::HAS_SSH,
         }
     }
 
     fn flags(&self) -> FlagGroup {
-        <D::Settings as clap::Args>::augment_args(clap::Command::new(D::NAME).about(D::ABOUT))
+        // Last, or the settings' own doc comment would be shown.
+        <D::Settings as clap::Args>::augment_args(clap::Command::new(D::NAME)).about(D::ABOUT).long_about(None)
     }
 
     fn settings(&self, matches: &clap::ArgMatches, working_dir: &Path) -> Result<Value> {

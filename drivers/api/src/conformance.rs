@@ -106,10 +106,13 @@ pub async fn assert_conforms<W: World>(new: impl Fn() -> W) {
     assert!(broken.is_empty(), "the driver breaks promises:\n{}", list.join("\n"));
 }
 
+/// Not `Send`: a world is made where it is used.
+type Attempt<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+
 /// Tries every promise in a new world each, and returns the broken ones.
 pub async fn violations<W: World>(new: impl Fn() -> W) -> Vec<Violation> {
     let mut broken = Vec::new();
-    let tries: [Pin<Box<dyn Future<Output = Result<(), String>> + '_>>; 11] = [
+    let tries: [Attempt<'_>; 11] = [
         Box::pin(check_changes_nothing(&new)),
         Box::pin(settings_survive(&new)),
         Box::pin(stages_twice(&new)),

@@ -32,6 +32,8 @@ pub trait Driver: Send + Sync + 'static {
     const STAGES: &'static [Self::Stage];
     /// Whether a host key made here is injected (all drivers but those for existing hosts).
     const INJECTS_HOST_KEY: bool;
+    /// Whether there is a host to log in to; without one no engine is installed.
+    const HAS_SSH: bool = true;
 
     /// Settles what the user typed into what is stored: refuses what is missing or contradicts itself (kind
     /// [`crate::ErrorKind::Settings`]), makes the user's file names absolute. Looks at nothing but its arguments.

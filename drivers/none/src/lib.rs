@@ -148,6 +148,7 @@ impl Driver for NoDriver {
     const ABOUT: &'static str = "A Docker engine that is already there, known by its URL";
     const STAGES: &'static [NoStage] = &[];
     const INJECTS_HOST_KEY: bool = false;
+    const HAS_SSH: bool = false;
 
     fn settle(&self, s: Settings, _: &Path) -> Result<Settings> {
         s.url()?;
