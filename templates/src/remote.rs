@@ -145,30 +145,13 @@ pub struct Claim<'a> {
     pub replace: bool,
 }
 
-/// Asks whether a file has these bytes: `already-so`, `differs`, `absent`.
+/// Asks which files are not as wanted: `differs=PATH` each, `applied=` the stamp of the settings the engine runs with,
+/// `staged=true` where others wait.
 #[derive(Debug, Clone, Copy, Template)]
-#[template(path = "remote/check_file.sh")]
-pub struct CheckFile<'a> {
-    /// Absolute path.
-    pub target: &'a str,
-    /// In hex.
-    pub sha256: &'a str,
-}
-
-/// Takes one file through stdin. Exit [`exit::TORN`] where size or checksum differ.
-#[derive(Debug, Clone, Copy, Template)]
-#[template(path = "remote/receive.sh")]
-pub struct Receive<'a> {
-    /// Absolute path.
-    pub target: &'a str,
-    /// Bytes.
-    pub size: u64,
-    /// In hex.
-    pub sha256: &'a str,
-    /// Octal: `0600`.
-    pub mode: &'a str,
-    /// `root:root`
-    pub owner: &'a str,
+#[template(path = "remote/check_files.sh")]
+pub struct CheckFiles<'a> {
+    /// From [`file_list`].
+    pub files: &'a str,
 }
 
 /// Asks whether an engine is there with every file as shipped: `already-so`, `differs`, `absent`.
@@ -311,7 +294,7 @@ macro_rules! scripts {
 scripts![
     ApplyEngine,
     CheckBundle<'_>,
-    CheckFile<'_>,
+    CheckFiles<'_>,
     Claim<'_>,
     CloseTcp<'_>,
     EngineHealth,
@@ -320,7 +303,6 @@ scripts![
     HostKeyInstall,
     HostKeyMake,
     InstallFiles<'_>,
-    Receive<'_>,
     SwitchEngine<'_>,
     Uninstall<'_>,
     UnpackBundle<'_>,

@@ -56,7 +56,7 @@ fn scripts(value: &str) -> Vec<(&'static str, String)> {
     let v = value;
     vec![
         one(CheckBundle { digest: v, sums: v }),
-        one(CheckFile { target: v, sha256: v }),
+        one(CheckFiles { files: v }),
         one(Claim { machine_id: v, store_id: v, replace: false }),
         one(CloseTcp { machine_id: v, files: v, deadline_seconds: 60 }),
         one(EngineHealth { deadline_seconds: 20 }),
@@ -65,7 +65,6 @@ fn scripts(value: &str) -> Vec<(&'static str, String)> {
         one(HostKeyInstall),
         one(HostKeyMake),
         one(InstallFiles { files: v }),
-        one(Receive { target: v, size: 12_345_678_901, sha256: v, mode: v, owner: v }),
         one(ApplyEngine { deadline_seconds: 120, reload_enough: false, adopted: false }),
         one(SwitchEngine { digest: v, links: v, prune: true }),
         one(Uninstall { machine_id: v, files: v, remove_data: false, deadline_seconds: 60 }),
@@ -324,9 +323,9 @@ mod quoting {
         #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
         #[test]
         fn any_text_survives_sh(value in "[^\0\r]{0,60}") {
-            let claim = CheckFile { target: "/nowhere", sha256: &value }.text().unwrap();
-            let hole: String = claim.split("\n\nif ").next().unwrap().to_owned();
-            let script = format!("ROOT=\n{hole}\nprintf %s \"$SHA256\"");
+            let claim = CheckFiles { files: &value }.text().unwrap();
+            let hole: String = claim.split("\n\nprintf ").next().unwrap().to_owned();
+            let script = format!("ROOT=\n{hole}\nprintf %s \"$FILES\"");
             let (ok, out) = run("sh", &["-c", &script]);
             prop_assert!(ok);
             prop_assert_eq!(out, value);

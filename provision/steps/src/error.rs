@@ -132,3 +132,35 @@ impl From<machine_driver::DriverError> for Error {
         Self { causes: e.causes, hint: e.hint, transient: e.kind == K::Transient, ..Self::new(kind, e.message) }
     }
 }
+
+impl From<machine_host::error::Error> for Error {
+    fn from(e: machine_host::error::Error) -> Self {
+        use machine_host::error::Kind as K;
+        let kind = match e.kind() {
+            K::NotFound => Kind::NotFound,
+            K::Usage => Kind::Usage,
+            K::Busy => Kind::Busy,
+            K::Denied => Kind::Denied,
+            K::Exists | K::Newer | K::Foreign | K::Corrupt | K::Unsupported | K::Certificate | K::Internal | K::Io => {
+                Kind::Failure
+            }
+        };
+        let mut error = Self::new(kind, e.to_string());
+        error.hint = e.hint();
+        match std::error::Error::source(&e) {
+            Some(source) => error.caused_by(source),
+            None => error,
+        }
+    }
+}
+
+impl From<machine_engine::Error> for Error {
+    fn from(e: machine_engine::Error) -> Self {
+        let mut error = Self::failure(e.to_string());
+        error.hint = e.hint();
+        match std::error::Error::source(&e) {
+            Some(source) => error.caused_by(source),
+            None => error,
+        }
+    }
+}

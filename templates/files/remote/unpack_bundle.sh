@@ -1,7 +1,7 @@
 # Takes an engine bundle (a .tar.gz) from stdin: unpacked out of sight, every file checked, every program tried, then
 # moved into place whole.
 DIGEST={{ digest }}
-# `SHA256  PATH`, one a line: every regular file of the bundle and nothing else.
+# `SHA256  PATH`, one a line: every regular file of the bundle but its manifest.json, and nothing else.
 SUMS={{ sums }}
 # `PATH ARGUMENT…`, one a line: what must run here.
 CHECKS={{ checks }}
@@ -36,7 +36,7 @@ trap 'rm -rf -- "$new"' EXIT
 if ! why=$(tar --no-same-owner -xzf - -C "$new" 2>&1); then fail 11 "the bundle did not arrive whole: $why"; fi
 if ! why=$(cd "$new" && printf '%s\n' "$SUMS" | sha256sum -c --quiet - 2>&1); then fail 11 "the bundle did not arrive whole: $why"; fi
 wanted=$(printf '%s\n' "$SUMS" | grep -c .)
-found=$(find "$new" -type f | wc -l)
+found=$(find "$new" -type f ! -path "$new/manifest.json" | wc -l)
 [ "$wanted" -eq "$found" ] || fail 11 "the bundle holds $found files, $wanted were announced"
 odd=$(find "$new" ! -type f ! -type d ! -type l)
 [ -z "$odd" ] || fail 11 "the bundle holds what is neither file nor folder: $odd"

@@ -1,1 +1,24 @@
 //! The verbs users know, one file each. Each takes the machine's lock for as long as it changes anything.
+
+mod change;
+mod create;
+mod list;
+mod power;
+mod provision;
+mod regenerate_certs;
+mod remove;
+mod session;
+mod set;
+mod upgrade;
+
+pub use create::{CreateRequest, Created, OnFailure, create};
+pub use list::{ListOptions, Row, State, list, status};
+pub use power::{kill, restart, start, stop};
+pub use provision::provision;
+pub use regenerate_certs::regenerate_certs;
+pub use remove::{RemoveOptions, Removed, remove};
+pub use session::ssh_session;
+pub use set::{EngineChanges, SetOptions, set};
+pub use upgrade::{UpgradeOptions, UpgradePlan, plan_upgrade, upgrade};
+
+pub use crate::watcher::{Forward, Forwards, forward, forwards, run_watcher};

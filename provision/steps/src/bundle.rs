@@ -1,0 +1,148 @@
+//! Which engine a machine gets, and having it ready here.
+
+use std::path::PathBuf;
+
+use machine_engine::{Arch, Bundle, Progress, Source, default_source, prepare};
+use machine_host::record::Foreign;
+
+use crate::step::Context;
+use crate::{Error, Event, Kind, Result};
+
+/// The engine a machine is to run.
+#[derive(Debug, Clone)]
+pub(crate) enum Wanted {
+    /// One of ours, with its archive here.
+    Bundle(Box<Bundle>),
+    /// One that the host has and this computer's cache no longer has.
+    OnHost {
+        /// Names its folder on the host.
+        digest: String,
+        /// For people.
+        name: String,
+    },
+    /// The host's own, `--adopt`.
+    Adopted,
+}
+
+impl Wanted {
+    /// Names its folder on the host.
+    pub(crate) fn digest(&self) -> Option<&str> {
+        match self {
+            Self::Bundle(bundle) => Some(&bundle.manifest.digest),
+            Self::OnHost { digest, .. } => Some(digest),
+            Self::Adopted => None,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Bundle(bundle) => Some(&bundle.manifest.name),
+            Self::OnHost { name, .. } => Some(name),
+            Self::Adopted => None,
+        }
+    }
+}
+
+/// What was asked for, as far as it can be understood without a host: refused early, so that nothing exists yet.
+pub(crate) fn check_source(cx: &Context<'_>) -> Result<()> {
+    let Some(asked) = &cx.record.engine.bundle else { return Ok(()) };
+    if cx.world.bundles.find(asked).is_ok() {
+        return Ok(());
+    }
+    match asked.parse::<Source>() {
+        Ok(Source::Dir(path)) if !absolute(cx, &path).is_dir() => {
+            Err(Error::new(Kind::Usage, format!("there is no folder {}", path.display()))
+                .hint("dir: wants a folder with dockerd and its programs"))
+        }
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error { kind: Kind::Usage, ..Error::from(e) }),
+    }
+}
+
+fn absolute(cx: &Context<'_>, path: &std::path::Path) -> PathBuf {
+    cx.world.working_dir.join(path)
+}
+
+/// The engine this machine is to run: what `upgrade` was told, what it runs already, what `create` was told, the
+/// default; built if it is not here yet.
+pub(crate) async fn wanted(cx: &mut Context<'_>) -> Result<Wanted> {
+    if let Some(known) = &cx.wanted {
+        return Ok(known.clone());
+    }
+    let wanted = choose(cx).await?;
+    cx.wanted = Some(wanted.clone());
+    Ok(wanted)
+}
+
+async fn choose(cx: &mut Context<'_>) -> Result<Wanted> {
+    if cx.record.engine.foreign == Some(Foreign::Adopt) {
+        return Ok(Wanted::Adopted);
+    }
+    if let Some(bundle) = cx.upgrade_to.clone() {
+        return Ok(Wanted::Bundle(Box::new(bundle)));
+    }
+    if let Some(installed) = &cx.record.installed
+        && let Some(digest) = &installed.bundle
+    {
+        if let Some(bundle) = cx.world.bundles.get(digest)? {
+            return Ok(Wanted::Bundle(Box::new(bundle)));
+        }
+        let (digest, name) = (digest.clone(), installed.bundle_name.clone().unwrap_or_else(|| digest.clone()));
+        if cx.facts().await?.engines.contains(&digest) {
+            return Ok(Wanted::OnHost { digest, name });
+        }
+    }
+    let arch = arch(cx).await?;
+    let asked = cx.record.engine.bundle.clone();
+    Ok(Wanted::Bundle(Box::new(find_or_build(cx, asked.as_deref(), arch).await?)))
+}
+
+/// The host's architecture: what it said, or what the computer has where the machine is still to be made.
+async fn arch(cx: &mut Context<'_>) -> Result<Arch> {
+    if let Some(facts) = &cx.record.facts
+        && let Ok(arch) = facts.arch.parse()
+    {
+        return Ok(arch);
+    }
+    if cx.record.ssh.is_some() {
+        return Ok(Arch::from_uname(cx.facts().await?.machine())?);
+    }
+    Arch::here().ok_or_else(|| Error::failure("no engine is known for this computer's processor"))
+}
+
+/// A bundle by name, digest or source; `None`: the one chosen by `machine bundle use`, else the default source.
+pub(crate) async fn find_or_build(cx: &Context<'_>, asked: Option<&str>, arch: Arch) -> Result<Bundle> {
+    let source = match asked {
+        None => {
+            if let Some(bundle) = cx.world.bundles.default(arch)? {
+                return Ok(bundle);
+            }
+            default_source(&cx.world.build)
+        }
+        Some(asked) => match cx.world.bundles.find(asked) {
+            Ok(bundle) if bundle.manifest.arch == arch => return Ok(bundle),
+            Ok(bundle) => {
+                return Err(Error::new(
+                    Kind::Usage,
+                    format!("bundle {} is for {}, the host is {arch}", bundle.manifest.name, bundle.manifest.arch),
+                )
+                .hint("name a source instead, such as debian:trixie, or `machine bundle build` one for the host"));
+            }
+            Err(_) => match asked.parse::<Source>()? {
+                Source::Dir(path) => Source::Dir(absolute(cx, &path)),
+                other => other,
+            },
+        },
+    };
+    let (events, machine, step) = (cx.world.events.clone(), cx.record.name.clone(), cx.step.to_owned());
+    let report = move |progress: Progress| {
+        let (text, bytes) = match progress {
+            Progress::Fetching { what, done, total } => (what, total.map(|t| (done, t))),
+            Progress::Doing(text) | Progress::Warning(text) => (text, None),
+            _ => return,
+        };
+        events(Event::Progress { machine: machine.clone(), step: step.clone(), text, bytes });
+    };
+    Ok(prepare(&source, arch, &cx.world.bundles, &cx.world.build, &report).await?)
+}

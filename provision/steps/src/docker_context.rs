@@ -1,0 +1,135 @@
+//! A docker context per machine, in the docker client's own store.
+//!
+//! Layout and naming are those the Docker CLI reads and writes (`research/crates.md` §1.14, tried with 28.2.2). Ours
+//! carry a mark; a context without it is never touched, and none is ever selected.
+
+use std::path::{Path, PathBuf};
+
+use machine_host::atomic::{self, Mode};
+use machine_host::paths::MachinePaths;
+use machine_host::record::Record;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::client::{endpoint_url, uses_tls};
+use crate::{Error, Result};
+
+/// The key in a context's metadata that says it is ours; its value is the machine's id.
+const MARK: &str = "MachineId";
+
+/// The name of a machine's context: the machine's, unless docker would refuse it (one letter, or `default`).
+pub fn context_name(machine: &str) -> String {
+    if machine.len() < 2 || machine == "default" { format!("machine-{machine}") } else { machine.to_owned() }
+}
+
+/// What became of a context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Made or changed.
+    Done,
+    /// It was right.
+    AlreadySo,
+    /// There is one of that name that is not ours; it was left alone.
+    NotOurs,
+}
+
+/// Makes or mends the machine's context.
+pub(crate) fn write(docker_config: &Path, record: &Record, paths: &MachinePaths) -> Result<Written> {
+    let place = Place::of(docker_config, record);
+    let ours = place.is_ours(&record.id);
+    if ours == Some(false) {
+        return Ok(Written::NotOurs);
+    }
+    let meta = json!({
+        "Name": place.name,
+        "Metadata": { "Description": format!("machine {}", record.name), MARK: record.id },
+        "Endpoints": { "docker": { "Host": endpoint_url(record)?, "SkipTLSVerify": false } },
+    });
+    let mut changed = false;
+    // TLS first, the description last: a context that can be seen is whole.
+    if uses_tls(record, paths) {
+        for dir in [place.tls.parent(), Some(place.tls.as_path())].into_iter().flatten() {
+            atomic::create_dir_private(dir)?;
+        }
+        for (name, from) in
+            [("ca.pem", paths.ca_cert()), ("cert.pem", paths.client_cert()), ("key.pem", paths.client_key())]
+        {
+            changed |= put(&place.tls.join(name), &read(&from)?, Mode::Private)?;
+        }
+    }
+    create_public(place.meta.parent().unwrap_or(&place.meta))?;
+    changed |= put(&place.meta, meta.to_string().as_bytes(), Mode::Public)?;
+    Ok(if changed { Written::Done } else { Written::AlreadySo })
+}
+
+/// Removes the machine's context, if it is ours.
+pub(crate) fn remove(docker_config: &Path, record: &Record) -> Result<()> {
+    let place = Place::of(docker_config, record);
+    if place.is_ours(&record.id) == Some(true) {
+        for dir in [place.meta.parent(), place.tls.parent()].into_iter().flatten() {
+            match std::fs::remove_dir_all(dir) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::failure(format!("cannot remove docker context {}", place.name)).caused_by(&e));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a context lives.
+struct Place {
+    name: String,
+    meta: PathBuf,
+    tls: PathBuf,
+}
+
+impl Place {
+    fn of(docker_config: &Path, record: &Record) -> Self {
+        let name = context_name(&record.name);
+        let hash = hex::encode(Sha256::digest(name.as_bytes()));
+        let contexts = docker_config.join("contexts");
+        Self {
+            meta: contexts.join("meta").join(&hash).join("meta.json"),
+            tls: contexts.join("tls").join(&hash).join("docker"),
+            name,
+        }
+    }
+
+    /// `None`: there is no such context.
+    fn is_ours(&self, id: &str) -> Option<bool> {
+        let text = std::fs::read(&self.meta).ok()?;
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        Some(value["Metadata"][MARK] == id)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::failure(format!("cannot read {}", path.display())).caused_by(&e))
+}
+
+fn put(path: &Path, bytes: &[u8], mode: Mode) -> Result<bool> {
+    if std::fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(false);
+    }
+    atomic::write(path, bytes, mode)?;
+    Ok(true)
+}
+
+/// Folders of docker's own store keep docker's mode; only new ones are made.
+fn create_public(dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(|e| Error::failure(format!("cannot make {}", dir.display())).caused_by(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::context_name;
+
+    #[test]
+    fn names_docker_would_refuse() {
+        assert_eq!(context_name("web-1"), "web-1");
+        assert_eq!(context_name("a"), "machine-a");
+        assert_eq!(context_name("default"), "machine-default");
+    }
+}

@@ -1,0 +1,60 @@
+//! How the engine is, asked on the host over its own socket.
+
+use std::time::Duration;
+
+use machine_templates::remote::EngineHealth;
+
+use crate::Result;
+use crate::script::{run_script, said};
+use crate::ssh::{Connection, Input};
+
+/// What the engine says of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineState {
+    /// `26.1.5+dfsg1`.
+    pub(crate) version: String,
+    /// `overlay2`.
+    pub(crate) storage_driver: String,
+    /// A swarm is active.
+    pub(crate) swarm: bool,
+    /// Containers there are.
+    pub(crate) containers: Vec<Container>,
+}
+
+/// One container, as far as a restart concerns it.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    /// Name, without the slash.
+    pub(crate) name: String,
+    /// `running`, `exited`, …
+    pub(crate) status: String,
+    /// `always`, `unless-stopped`, `no`, …
+    pub(crate) restart_policy: String,
+}
+
+/// Asks. Fails while it does not answer.
+pub(crate) async fn ask(remote: &Connection) -> Result<EngineState> {
+    let answer =
+        run_script(remote, &EngineHealth { deadline_seconds: 20 }, Input::Empty, Duration::from_secs(90)).await?;
+    Ok(EngineState {
+        version: said(&answer, "version")?.to_owned(),
+        storage_driver: said(&answer, "storage_driver")?.to_owned(),
+        swarm: answer.get("swarm").is_some_and(|s| s != "inactive"),
+        containers: answer.get("containers").unwrap_or("").lines().filter_map(container).collect(),
+    })
+}
+
+/// Whether a swarm is active; an engine that does not answer has none.
+pub(crate) async fn swarm_active(remote: &Connection) -> bool {
+    ask(remote).await.is_ok_and(|state| state.swarm)
+}
+
+fn container(line: &str) -> Option<Container> {
+    let mut words = line.split(' ');
+    let (_id, status, _pid, policy, name) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+    Some(Container {
+        name: name.trim_start_matches('/').to_owned(),
+        status: status.to_owned(),
+        restart_policy: policy.to_owned(),
+    })
+}

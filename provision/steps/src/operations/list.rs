@@ -1,0 +1,208 @@
+//! `machine ls` and `status`: every machine under one deadline; one broken machine never hides the others.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use machine_host::journal::{Event as Entry, Journal};
+use machine_host::name::HostName;
+use machine_host::record::{EndpointKind, Record};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::{Kind, Result, World, probe};
+
+/// Engines asked at once.
+const AT_ONCE: usize = 64;
+
+/// How to list.
+#[derive(Debug, Clone, Copy)]
+pub struct ListOptions {
+    /// For all machines together.
+    pub deadline: Duration,
+    /// Ask engines; else the record's last known state is shown.
+    pub probe: bool,
+}
+
+/// What a machine is doing, in docker-machine's words where it has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Its engine answers, or the record says it runs.
+    Running,
+    /// Off.
+    Stopped,
+    /// Frozen in memory.
+    Paused,
+    /// Frozen on disk.
+    Saved,
+    /// Coming up.
+    Starting,
+    /// Going down.
+    Stopping,
+    /// Its engine does not answer, or its record cannot be read.
+    Error,
+    /// The deadline passed.
+    Timeout,
+    /// `create` has not finished; the step it is in.
+    Incomplete(String),
+    /// `rm` has begun.
+    Removing,
+    /// The provider does not know it any more.
+    Gone,
+    /// Nobody can tell.
+    Unknown,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self {
+            Self::Running => "Running",
+            Self::Stopped => "Stopped",
+            Self::Paused => "Paused",
+            Self::Saved => "Saved",
+            Self::Starting => "Starting",
+            Self::Stopping => "Stopping",
+            Self::Error => "Error",
+            Self::Timeout => "Timeout",
+            Self::Incomplete(step) => return write!(f, "Incomplete ({step})"),
+            Self::Removing => "Removing",
+            Self::Gone => "Gone",
+            Self::Unknown => "Unknown",
+        };
+        f.pad(word)
+    }
+}
+
+/// One machine.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its name.
+    pub name: HostName,
+    /// Its record; `None` where it cannot be read (then [`Row::error`] says why).
+    pub record: Option<Record>,
+    /// What it is doing.
+    pub state: State,
+    /// `26.1.5+dfsg1`, as the engine says; without probing, as recorded.
+    pub engine_version: Option<String>,
+    /// What is wrong, one line.
+    pub error: Option<String>,
+    /// How long the answer took.
+    pub took: Duration,
+}
+
+/// Looks at one machine.
+///
+/// # Errors
+/// There is no such machine, or its record cannot be read.
+pub async fn status(world: &World, name: &HostName, deadline: Duration) -> Result<Row> {
+    let record = world.store.read(name)?;
+    let options = ListOptions { deadline, probe: true };
+    Ok(look(world, name.clone(), record, options, Instant::now() + deadline).await)
+}
+
+/// Looks at machines, all at once, in the order given.
+pub async fn list(
+    world: &World,
+    machines: Vec<(HostName, std::result::Result<Record, String>)>,
+    options: ListOptions,
+) -> Vec<Row> {
+    let end = Instant::now() + options.deadline;
+    let gate = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    let mut rows: Vec<Option<Row>> = Vec::new();
+    for (index, (name, record)) in machines.into_iter().enumerate() {
+        match record {
+            Err(why) => rows.push(Some(broken(name, why))),
+            Ok(record) => {
+                rows.push(None);
+                let (world, gate) = (world.clone(), Arc::clone(&gate));
+                tasks.spawn(async move {
+                    let _turn = gate.acquire_owned().await;
+                    (index, look(&world, name, record, options, end).await)
+                });
+            }
+        }
+    }
+    while let Some(done) = tasks.join_next().await {
+        if let Ok((index, row)) = done
+            && let Some(slot) = rows.get_mut(index)
+        {
+            *slot = Some(row);
+        }
+    }
+    rows.into_iter().flatten().collect()
+}
+
+fn broken(name: HostName, why: String) -> Row {
+    Row { name, record: None, state: State::Error, engine_version: None, error: Some(why), took: Duration::ZERO }
+}
+
+async fn look(world: &World, name: HostName, record: Record, options: ListOptions, end: Instant) -> Row {
+    let begun = Instant::now();
+    let paths = world.store.machine_paths(&name);
+    let mut row = Row {
+        state: recorded_state(&paths.journal(), &record),
+        engine_version: record.installed.as_ref().map(|i| i.version.clone()).filter(|v| !v.is_empty()),
+        error: None,
+        took: Duration::ZERO,
+        name,
+        record: None,
+    };
+    if options.probe && matches!(row.state, State::Running | State::Unknown) {
+        ask(&mut row, &record, &paths, end.saturating_duration_since(Instant::now())).await;
+    }
+    row.took = begun.elapsed();
+    row.record = Some(record);
+    row
+}
+
+/// What record and journal say, without asking anybody.
+pub(crate) fn recorded_state(journal: &std::path::Path, record: &Record) -> State {
+    if record.removing {
+        return State::Removing;
+    }
+    let finished = matches!(Journal::last(journal), Ok(Some(last)) if matches!(last.event, Entry::End { .. }));
+    if !finished
+        && let Ok(journal) = Journal::open(journal)
+        && !journal.state().has_completed("create")
+    {
+        let step = journal.state().stopped_at().map_or_else(|| "not begun".to_owned(), ToString::to_string);
+        return State::Incomplete(step);
+    }
+    match record.power.as_deref() {
+        Some("running") => State::Running,
+        Some("stopped") => State::Stopped,
+        Some("paused") => State::Paused,
+        Some("saved") => State::Saved,
+        Some("starting") => State::Starting,
+        Some("stopping") => State::Stopping,
+        Some("error") => State::Error,
+        Some("gone") => State::Gone,
+        _ => State::Unknown,
+    }
+}
+
+async fn ask(row: &mut Row, record: &Record, paths: &machine_host::paths::MachinePaths, left: Duration) {
+    let Some(endpoint) = &record.endpoint else { return };
+    if endpoint.kind == EndpointKind::Url && !paths.client_key().exists() {
+        row.state = State::Running;
+        return;
+    }
+    if left.is_zero() {
+        row.state = State::Timeout;
+        return;
+    }
+    // The deadline is everybody's: one dead host costs its deadline, not more.
+    match tokio::time::timeout(left, probe::version(&endpoint.host, endpoint.port, paths, left)).await {
+        Ok(Ok(version)) => {
+            row.state = State::Running;
+            row.engine_version = Some(version.version);
+        }
+        Ok(Err(e)) if e.kind == Kind::Timeout => row.state = State::Timeout,
+        Err(_) => row.state = State::Timeout,
+        Ok(Err(e)) => {
+            row.state = State::Error;
+            row.error = Some(format!("{}: {}", e.message, e.root_cause()));
+        }
+    }
+}

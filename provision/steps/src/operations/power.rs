@@ -1,0 +1,89 @@
+//! `start`, `stop`, `restart`, `kill`, where the driver has a switch.
+
+use machine_driver::Stop;
+use machine_host::name::HostName;
+use serde_json::Value;
+
+use super::change::hold;
+use crate::step::Context;
+use crate::{Error, Kind, Outcome, Result, World, watcher};
+
+/// Switches a machine on, waits for its engine, and rewrites the client settings, since addresses may have changed.
+///
+/// # Errors
+/// The driver has no switch, or fails; the engine does not come back.
+pub async fn start(world: &World, name: &HostName) -> Result<Outcome> {
+    turn(world, name, "start", Turn::Start).await
+}
+
+/// Switches a machine off: asks it first.
+///
+/// # Errors
+/// The driver has no switch, or fails.
+pub async fn stop(world: &World, name: &HostName) -> Result<Outcome> {
+    turn(world, name, "stop", Turn::Stop(Stop::Politely)).await
+}
+
+/// Switches a machine off at once.
+///
+/// # Errors
+/// The driver has no switch, or fails.
+pub async fn kill(world: &World, name: &HostName) -> Result<Outcome> {
+    turn(world, name, "kill", Turn::Stop(Stop::AtOnce)).await
+}
+
+/// Off and on again.
+///
+/// # Errors
+/// As [`start`].
+pub async fn restart(world: &World, name: &HostName) -> Result<Outcome> {
+    turn(world, name, "restart", Turn::Restart).await
+}
+
+#[derive(Clone, Copy)]
+enum Turn {
+    Start,
+    Stop(Stop),
+    Restart,
+}
+
+async fn turn(world: &World, name: &HostName, verb: &str, turn: Turn) -> Result<Outcome> {
+    let mut held = hold(world, name).await?;
+    let cx = &mut held.cx;
+    let driver = cx.driver()?;
+    if !driver.describe().power {
+        return Err(no_switch(cx, verb));
+    }
+    let context = cx.driver_context(false)?;
+    let settings = cx.record.driver.settings.clone();
+    let mut machine: Value = cx.record.driver.machine.clone();
+    if let Turn::Stop(_) = turn {
+        watcher::stop(world, &cx.record, &cx.paths).await?;
+    }
+    let result = match turn {
+        Turn::Start => driver.start(&context, &settings, &mut machine).await,
+        Turn::Stop(how) => driver.stop(how, &context, &settings, &mut machine).await,
+        Turn::Restart => driver.restart(&context, &settings, &mut machine).await,
+    };
+    cx.record.driver.machine = machine;
+    cx.save()?;
+    result?;
+    let status = driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
+    crate::steps::take_over(cx, &status, driver.describe().injects_host_key);
+    cx.save()?;
+    match turn {
+        Turn::Stop(_) => Ok(Outcome::Done),
+        Turn::Start | Turn::Restart => super::provision::run(cx, verb).await,
+    }
+}
+
+fn no_switch(cx: &Context<'_>, verb: &str) -> Error {
+    let driver = &cx.record.driver.name;
+    let error = Error::new(Kind::Usage, format!("driver {driver} does not support {verb}"));
+    match &cx.record.ssh {
+        Some(_) => {
+            error.hint(format!("the host is yours to switch, for example: machine ssh {} sudo reboot", cx.record.name))
+        }
+        None => error.hint("a machine that is only a URL is switched where it runs"),
+    }
+}

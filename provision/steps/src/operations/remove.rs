@@ -1,0 +1,207 @@
+//! `machine rm`: from any half-made state, any number of times.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use machine_host::name::HostName;
+use machine_templates::remote::{CloseTcp, Uninstall, lines};
+use serde_json::{Value, json};
+
+use super::change::lock;
+use crate::script::run_script;
+use crate::ssh::Input;
+use crate::step::Context;
+use crate::{Error, Kind, Result, World, docker_context, watcher};
+use machine_engine::layout;
+
+/// How to remove.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemoveOptions {
+    /// Forget the record even if the provider or the host cannot be reached.
+    pub force: bool,
+    /// On an existing host: take away what we installed.
+    pub uninstall: bool,
+}
+
+/// What `rm` did beyond forgetting.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// What may remain and where (`--force` only).
+    pub left_behind: Vec<String>,
+    /// What stays by design.
+    pub notes: Vec<String>,
+}
+
+/// Removes a machine.
+///
+/// # Errors
+/// The driver or the host fails, and `force` is not set: then everything is kept, marked as being removed.
+pub async fn remove(world: &World, name: &HostName, options: RemoveOptions) -> Result<Removed> {
+    let _guard = lock(world, name).await?;
+    let record = match world.store.read(name) {
+        Ok(record) => record,
+        // A record that cannot be read names nothing that could be removed.
+        Err(e) if options.force && world.store.exists(name) => {
+            world.store.remove(name)?;
+            return Ok(Removed {
+                left_behind: vec![format!("whatever the unreadable record named ({e})")],
+                notes: vec![],
+            });
+        }
+        Err(e) => return Err(e.into()),
+    };
+    world.store.mark_removing(name)?;
+    let mut cx = Context::new(world, record)?;
+    cx.record.removing = true;
+    let mut removed = Removed::default();
+    match let_go(&mut cx, options.uninstall).await {
+        Ok(notes) => removed.notes = notes,
+        Err(e) if options.force => {
+            let host = cx.record.ssh.as_ref().map_or_else(|| "the provider".to_owned(), |s| s.host.clone());
+            removed.left_behind.push(format!("what machine made or installed at {host}: {}", one_line(&e)));
+        }
+        Err(e) => {
+            return Err(e.hint(format!(
+                "machine \"{name}\" is kept, marked as being removed; try again, or forget it: machine rm -f {name}"
+            )));
+        }
+    }
+    forget(&cx).await?;
+    Ok(removed)
+}
+
+/// Gives up a half-made machine, for `create --on-failure remove`.
+pub(super) async fn discard(cx: &mut Context<'_>) -> Result<()> {
+    cx.world.store.mark_removing(&cx.record.name.parse()?)?;
+    cx.record.removing = true;
+    let_go(cx, true).await?;
+    forget(cx).await
+}
+
+fn one_line(e: &Error) -> String {
+    std::iter::once(&e.message).chain(&e.causes).map(|s| s.replace('\n', " ")).collect::<Vec<_>>().join(": ")
+}
+
+/// The host's side and the provider's.
+async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
+    let Ok(driver) = cx.driver() else {
+        return Err(crate::step::unknown_driver(&cx.record.driver.name, &cx.world.drivers.names()));
+    };
+    watcher::stop(cx.world, &cx.record, &cx.paths).await?;
+    let mut notes = Vec::new();
+    let description = driver.describe();
+    // A machine of ours goes with everything on it. An existing host stays.
+    if description.ssh && !description.injects_host_key && touched(cx) {
+        if uninstall {
+            take_away(cx).await?;
+            notes.push("the engine was uninstalled; images, containers and volumes stay in /var/lib/docker".to_owned());
+        } else {
+            close(cx).await?;
+            notes.push("the engine and its containers stay on the host; its TCP port is closed (--uninstall removes the engine)".to_owned());
+        }
+    }
+    let context = cx.driver_context(true)?;
+    driver.remove(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
+    Ok(notes)
+}
+
+/// Whether we may have changed anything on the host: from the claim on.
+fn touched(cx: &Context<'_>) -> bool {
+    let state = cx.journal.state();
+    let claimed = |id: &machine_host::journal::StepId| id.as_str() == "claim-host";
+    cx.record.installed.is_some()
+        || state.done.iter().any(claimed)
+        || state.current.as_ref().is_some_and(|(id, _)| claimed(id))
+        || state.failed.as_ref().is_some_and(|(id, _)| claimed(id))
+        || state.has_completed("create")
+}
+
+/// Keys and certificates of ours on a host.
+const OURS: &[&str] = &[layout::CA, layout::SERVER_CERT, layout::SERVER_KEY];
+
+async fn take_away(cx: &mut Context<'_>) -> Result<()> {
+    let remote = cx.remote().await?;
+    let mut files = OURS.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+    files.push(layout::DAEMON_JSON.to_owned());
+    files.extend(cx.record.engine.registry_cas.keys().map(|host| layout::registry_ca(host)));
+    let id = cx.record.id.clone();
+    let files = lines(files);
+    let script = Uninstall { machine_id: &id, files: &files, remove_data: false, deadline_seconds: 60 };
+    run_script(&remote, &script, Input::Empty, Duration::from_secs(300)).await.map_err(not_ours)?;
+    Ok(())
+}
+
+/// Closes the TCP listener; the engine and its containers stay.
+async fn close(cx: &mut Context<'_>) -> Result<()> {
+    let now = cx.facts().await?.daemon_json.clone();
+    let remote = cx.remote().await?;
+    let (transition, start, last) = without_tcp(&now);
+    let encode = |value: &Value| STANDARD.encode(value.to_string());
+    let input = format!("{}\n{}\n{}\n", encode(&transition), encode(&start), encode(&last));
+    let files = lines(OURS.iter().copied());
+    let id = cx.record.id.clone();
+    let script = CloseTcp { machine_id: &id, files: &files, deadline_seconds: 60 };
+    run_script(&remote, &script, Input::Bytes(input.as_bytes()), Duration::from_secs(300)).await.map_err(not_ours)?;
+    Ok(())
+}
+
+/// Somebody took the host over: nothing of ours is left there to remove.
+fn not_ours(e: Error) -> Error {
+    if e.kind == Kind::Denied {
+        e.hint("the host was taken over by somebody else; forget the machine here: machine rm -f")
+    } else {
+        e
+    }
+}
+
+/// daemon.json as it is with live-restore on, and without our listener, again with live-restore on and as it stays.
+fn without_tcp(now: &Value) -> (Value, Value, Value) {
+    let now = if now.is_object() { now.clone() } else { json!({}) };
+    let mut last = now.clone();
+    if let Some(map) = last.as_object_mut() {
+        for key in ["tlsverify", "tls", "tlscacert", "tlscert", "tlskey"] {
+            map.remove(key);
+        }
+        if let Some(Value::Array(hosts)) = map.get_mut("hosts") {
+            hosts.retain(|h| !h.as_str().is_some_and(|h| h.starts_with("tcp://")));
+        }
+    }
+    let on = |mut value: Value| {
+        value["live-restore"] = json!(true);
+        value
+    };
+    (on(now), on(last.clone()), last)
+}
+
+/// This computer's side, the record last.
+async fn forget(cx: &Context<'_>) -> Result<()> {
+    docker_context::remove(&cx.world.user.docker_config, &cx.record)?;
+    let name = cx.record.name.parse()?;
+    let store = cx.world.store.clone();
+    tokio::task::spawn_blocking(move || store.remove(&name))
+        .await
+        .map_err(|e| Error::failure("a task of ours died").caused_by(&e))??;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_listener_and_keys_go() {
+        let now = json!({
+            "hosts": ["fd://", "tcp://0.0.0.0:2376"], "tlsverify": true, "tlscacert": "/etc/docker/ca.pem",
+            "tlscert": "a", "tlskey": "b", "containerd": "/run/containerd/containerd.sock", "log-driver": "local",
+        });
+        let (transition, start, last) = without_tcp(&now);
+        assert_eq!(
+            last,
+            json!({"hosts": ["fd://"], "containerd": "/run/containerd/containerd.sock", "log-driver": "local"})
+        );
+        assert_eq!(transition["hosts"], now["hosts"]);
+        assert_eq!((&transition["live-restore"], &start["live-restore"]), (&json!(true), &json!(true)));
+        assert_eq!(without_tcp(&Value::Null).2, json!({}));
+    }
+}

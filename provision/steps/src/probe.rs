@@ -1,0 +1,81 @@
+//! Asking an engine from here, over mutual TLS, as a docker client would.
+
+use std::time::Duration;
+
+use machine_host::paths::MachinePaths;
+use reqwest::{Certificate, Client, Identity};
+
+use crate::ssh::address;
+use crate::wait::{Probe, Wait, until};
+use crate::{Cancel, Error, Kind, Result};
+
+/// A client that trusts the machine's CA alone and shows the client certificate.
+pub(crate) fn client(paths: &MachinePaths, timeout: Duration) -> Result<Client> {
+    let read = |path: std::path::PathBuf| {
+        std::fs::read(&path).map_err(|e| {
+            Error::failure(format!("cannot read {}", path.display()))
+                .caused_by(&e)
+                .hint("`machine regenerate-certs` makes them anew")
+        })
+    };
+    let broken = |e: &reqwest::Error| Error::failure("the machine's certificates cannot be used").caused_by(e);
+    let ca = Certificate::from_pem(&read(paths.ca_cert())?).map_err(|e| broken(&e))?;
+    let pair = [read(paths.client_cert())?, read(paths.client_key())?].concat();
+    let identity = Identity::from_pem(&pair).map_err(|e| broken(&e))?;
+    Client::builder()
+        .connect_timeout(timeout)
+        .timeout(timeout)
+        // The engine is ours to reach, never through the proxy of a browser.
+        .no_proxy()
+        .tls_certs_only([ca])
+        .identity(identity)
+        .build()
+        .map_err(|e| broken(&e))
+}
+
+/// What `/version` says.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub(crate) struct Version {
+    /// `26.1.5+dfsg1`.
+    #[serde(rename = "Version")]
+    pub(crate) version: String,
+}
+
+/// Asks for the engine's version once.
+pub(crate) async fn version(host: &str, port: u16, paths: &MachinePaths, timeout: Duration) -> Result<Version> {
+    let url = format!("https://{}/version", address(host, port));
+    let failed = |e: &reqwest::Error| {
+        let kind = if e.is_timeout() { Kind::Timeout } else { Kind::Failure };
+        Error::new(kind, format!("{} does not answer", address(host, port))).cause(innermost(e))
+    };
+    let reply = client(paths, timeout)?.get(url).send().await.map_err(|e| failed(&e))?;
+    reply.error_for_status().map_err(|e| failed(&e))?.json().await.map_err(|e| failed(&e))
+}
+
+/// Asks until the engine answers, for at most `deadline`.
+pub(crate) async fn answers(
+    host: &str,
+    port: u16,
+    paths: &MachinePaths,
+    deadline: Duration,
+    cancel: &Cancel,
+) -> Result<()> {
+    let what = format!("the engine at {}", address(host, port));
+    let wait = Wait { what: &what, deadline, every: Duration::from_millis(150), cancel };
+    until(wait, || async {
+        match version(host, port, paths, deadline.min(Duration::from_secs(2))).await {
+            Ok(_) => Probe::Now(()),
+            Err(e) => Probe::NotYet(e),
+        }
+    })
+    .await
+}
+
+/// The innermost error says what happened ("Connection refused"); reqwest's own words repeat the URL.
+fn innermost(e: &reqwest::Error) -> String {
+    let mut inner: &dyn std::error::Error = e;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    inner.to_string()
+}

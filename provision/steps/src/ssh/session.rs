@@ -1,0 +1,82 @@
+//! The built-in client for `machine ssh`, used where there is no OpenSSH program. The terminal is the caller's: this
+//! module only moves bytes.
+
+use russh::ChannelMsg;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::Connection;
+use crate::{Error, Result};
+
+/// What the caller's terminal sends.
+#[derive(Debug)]
+pub enum Keyboard {
+    /// Typed bytes.
+    Bytes(Vec<u8>),
+    /// The window has now this many columns and rows.
+    Resized(u32, u32),
+    /// No more input.
+    End,
+}
+
+/// A pseudo-terminal to ask for: `TERM`, columns, rows.
+#[derive(Debug, Clone)]
+pub struct Pty {
+    /// Value of `TERM`.
+    pub term: String,
+    /// Columns.
+    pub columns: u32,
+    /// Rows.
+    pub rows: u32,
+}
+
+/// Runs `command` (or a login shell) and moves bytes until it ends; returns its exit code.
+pub(crate) async fn interactive(
+    connection: &Connection,
+    command: Option<&str>,
+    pty: Option<Pty>,
+    mut keyboard: mpsc::Receiver<Keyboard>,
+    out: &mut (dyn AsyncWrite + Send + Unpin),
+    err: &mut (dyn AsyncWrite + Send + Unpin),
+) -> Result<u32> {
+    let lost = |e: russh::Error| Error::failure("the SSH session was lost").caused_by(&e);
+    let local = |e: std::io::Error| Error::failure("cannot write the session's output").caused_by(&e);
+    let channel = connection.session().await?;
+    if let Some(pty) = pty {
+        channel.request_pty(true, &pty.term, pty.columns, pty.rows, 0, 0, &[]).await.map_err(lost)?;
+    }
+    match command {
+        Some(command) => channel.exec(true, command).await.map_err(lost)?,
+        None => channel.request_shell(true).await.map_err(lost)?,
+    }
+    let (mut from_host, to_host) = channel.split();
+    let mut code = None;
+    let mut typing = true;
+    loop {
+        tokio::select! {
+            message = from_host.wait() => match message {
+                None => break,
+                Some(ChannelMsg::Data { data }) => {
+                    out.write_all(&data).await.map_err(local)?;
+                    out.flush().await.map_err(local)?;
+                }
+                Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
+                    err.write_all(&data).await.map_err(local)?;
+                    err.flush().await.map_err(local)?;
+                }
+                Some(ChannelMsg::ExitStatus { exit_status }) => code = Some(exit_status),
+                Some(ChannelMsg::ExitSignal { .. }) => code = Some(255),
+                Some(_) => {}
+            },
+            typed = keyboard.recv(), if typing => match typed {
+                Some(Keyboard::Bytes(bytes)) => to_host.data_bytes(bytes).await.map_err(lost)?,
+                Some(Keyboard::Resized(columns, rows)) => to_host.window_change(columns, rows, 0, 0).await.map_err(lost)?,
+                Some(Keyboard::End) | None => {
+                    typing = false;
+                    to_host.eof().await.map_err(lost)?;
+                }
+            },
+        }
+    }
+    code.ok_or_else(|| Error::failure("the SSH session was lost").cause("it ended without an exit code"))
+}

@@ -1,0 +1,129 @@
+//! Which host keys are right. Nothing here, or anywhere, turns the check off.
+
+use std::str::FromStr;
+
+use machine_host::ssh_key::{Pin, same};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+
+/// The keys a server may show. Empty: none, so that the connection ends after the key is known and before anything is said.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trust {
+    /// Any of these.
+    pub(crate) keys: Vec<PublicKey>,
+}
+
+impl Trust {
+    /// Exactly these keys.
+    pub(crate) fn keys(keys: Vec<PublicKey>) -> Self {
+        Self { keys }
+    }
+
+    /// Whether `key` is one of ours. Comments do not count.
+    pub(crate) fn accepts(&self, key: &PublicKey) -> bool {
+        self.keys.iter().any(|k| same(k, key))
+    }
+
+    /// Nothing is trusted yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Host-key algorithms to ask the server for: those of the keys we know come first, or the server would show another
+    /// of its keys and the host would look like a stranger.
+    pub(crate) fn preferred_algorithms(&self) -> Vec<Algorithm> {
+        let ours = self.keys.iter().map(PublicKey::algorithm);
+        let mut order: Vec<Algorithm> = Vec::new();
+        for algorithm in ours.flat_map(spellings).chain(all_algorithms()) {
+            if !order.contains(&algorithm) {
+                order.push(algorithm);
+            }
+        }
+        order
+    }
+}
+
+/// An RSA key goes by the names of its two signature hashes.
+fn spellings(algorithm: Algorithm) -> Vec<Algorithm> {
+    match algorithm {
+        Algorithm::Rsa { .. } => rsa(),
+        other => vec![other],
+    }
+}
+
+fn rsa() -> Vec<Algorithm> {
+    vec![Algorithm::Rsa { hash: Some(HashAlg::Sha512) }, Algorithm::Rsa { hash: Some(HashAlg::Sha256) }]
+}
+
+/// Everything we take, in the order russh itself prefers.
+fn all_algorithms() -> Vec<Algorithm> {
+    let mut all = vec![
+        Algorithm::Ed25519,
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
+        Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
+    ];
+    all.extend(rsa());
+    all
+}
+
+/// What a user told us of a host key, in the words of `--generic-ssh-host-key` and `set --ssh-host-key`.
+#[derive(Debug, Clone)]
+pub(crate) enum Declared {
+    /// Take what the host shows the first time, and that only from then on.
+    AcceptNew,
+    /// This one.
+    Pin(Pin),
+}
+
+impl FromStr for Declared {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim() == "accept-new" {
+            return Ok(Self::AcceptNew);
+        }
+        Pin::parse(text).map(Self::Pin).map_err(|e| {
+            crate::Error::new(crate::Kind::Usage, format!("'{text}' is not a host key"))
+                .caused_by(&e)
+                .hint("give SHA256:… (from `ssh-keygen -lf`), a key line such as 'ssh-ed25519 AAAA…', or accept-new")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti someone@example";
+
+    #[test]
+    fn declared_forms() {
+        assert!(matches!("accept-new".parse::<Declared>().unwrap(), Declared::AcceptNew));
+        let key = PublicKey::from_openssh(KEY).unwrap();
+        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        for text in [KEY, &fingerprint] {
+            let Declared::Pin(pin) = text.parse::<Declared>().unwrap() else { panic!("not a pin: {text}") };
+            assert!(pin.matches(&key));
+        }
+        for bad in ["", "SHA256:", "SHA256:zzz", "MD5:aa:bb", "ssh-ed25519", "no", "ssh-rsa AAAA"] {
+            let error = bad.parse::<Declared>().unwrap_err();
+            assert!(error.hint.is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_trusted_by_default() {
+        let key = PublicKey::from_openssh(KEY).unwrap();
+        assert!(!Trust::default().accepts(&key));
+        assert!(Trust::keys(vec![key.clone()]).accepts(&key));
+    }
+
+    #[test]
+    fn known_key_types_are_asked_for_first() {
+        let key = PublicKey::from_openssh(KEY).unwrap();
+        let order = Trust::keys(vec![key]).preferred_algorithms();
+        assert_eq!(order[0], Algorithm::Ed25519);
+        assert_eq!(order.len(), 6);
+    }
+}

@@ -1,0 +1,108 @@
+//! The engine answers: on the host, over SSH, which decides; and from here, which decides how clients reach it.
+
+use std::time::Duration;
+
+use machine_host::record::{EndpointKind, Record};
+
+use super::step;
+use crate::engine_state::{self, EngineState};
+use crate::step::Context;
+use crate::wait::{Probe, Wait, until};
+use crate::{Error, Outcome, Result, probe, watcher};
+
+step! {
+    /// The engine answers, and the record says at which address clients reach it.
+    AwaitEngine, "await-engine", "waiting for the engine"
+}
+
+/// The port may take a moment after the unit is up.
+const FROM_HERE: Duration = Duration::from_secs(4);
+
+async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
+    let remote = cx.remote().await?;
+    let wait = Wait {
+        what: "the engine to answer on the host",
+        deadline: Duration::from_secs(60),
+        every: Duration::from_millis(200),
+        cancel: &cx.world.cancel,
+    };
+    let state = until(wait, || async {
+        match engine_state::ask(&remote).await {
+            Ok(state) => Probe::Now(state),
+            Err(e) => Probe::NotYet(e),
+        }
+    })
+    .await?;
+    let mut warnings = Vec::new();
+    learn(&mut cx.record, &state, &mut warnings);
+    cx.save()?;
+    if let Some(text) = settle_endpoint(cx).await? {
+        warnings.push(text);
+    }
+    cx.record.power = Some("running".to_owned());
+    cx.save()?;
+    Ok(if warnings.is_empty() { Outcome::Done } else { Outcome::Warned(warnings.join("; ")) })
+}
+
+fn learn(record: &mut Record, state: &EngineState, warnings: &mut Vec<String>) {
+    if let Some(installed) = &mut record.installed {
+        installed.version.clone_from(&state.version);
+        installed.storage_driver = Some(state.storage_driver.clone());
+    }
+    if state.storage_driver == "vfs" {
+        warnings.push(
+            "the engine stores images with vfs, a full copy per layer: /var/lib/docker is on a file system that overlay2 cannot use"
+                .to_owned(),
+        );
+    }
+}
+
+/// Tries the engine's port from here; where nothing answers, clients go through the watcher. Says so where that is new.
+async fn settle_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
+    let Some(endpoint) = cx.record.endpoint.clone() else { return Ok(None) };
+    let direct = direct_host(cx);
+    let last = match probe::answers(&direct, direct_port(&endpoint), &cx.paths, FROM_HERE, &cx.world.cancel).await {
+        Ok(()) => {
+            if let Some(e) = &mut cx.record.endpoint
+                && e.kind == EndpointKind::Tunnel
+            {
+                e.kind = EndpointKind::Direct;
+                e.host = direct;
+                e.port = e.host_port;
+            }
+            return Ok(None);
+        }
+        Err(e) => e,
+    };
+    let port = watcher::tunnel(cx.world, &cx.record, &cx.paths).await.map_err(|e: Error| {
+        e.within(format!(
+            "the engine runs, but {} is not reachable from here, and no tunnel could be set up",
+            crate::ssh::address(&direct, endpoint.host_port)
+        ))
+    })?;
+    if let Some(e) = &mut cx.record.endpoint {
+        e.kind = EndpointKind::Tunnel;
+        "127.0.0.1".clone_into(&mut e.host);
+        e.port = port;
+    }
+    Ok(Some(format!(
+        "{} does not answer from here ({}); clients go through SSH at 127.0.0.1:{port}",
+        crate::ssh::address(&direct, endpoint.host_port),
+        last.root_cause()
+    )))
+}
+
+/// The address the driver named for the engine; a tunnel's own is 127.0.0.1.
+fn direct_host(cx: &Context<'_>) -> String {
+    match (&cx.record.endpoint, &cx.record.ssh) {
+        (Some(endpoint), Some(ssh)) if endpoint.kind == EndpointKind::Tunnel => ssh.host.clone(),
+        (Some(endpoint), _) => endpoint.host.clone(),
+        (None, Some(ssh)) => ssh.host.clone(),
+        (None, None) => String::new(),
+    }
+}
+
+/// The port as seen from here: forwarded ports differ from the host's.
+fn direct_port(endpoint: &machine_host::record::Endpoint) -> u16 {
+    if endpoint.kind == EndpointKind::Tunnel { endpoint.host_port } else { endpoint.port }
+}

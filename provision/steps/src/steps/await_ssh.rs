@@ -1,0 +1,97 @@
+//! Waits until we are logged in, over a connection whose host key somebody vouched for, and pins that key.
+
+use std::time::Duration;
+
+use super::step;
+use crate::reach::{self, explain, pin, ssh_of, vouch};
+use crate::ssh::{self, Refusal, Target, Trust, address, lookup_user_known_hosts};
+use crate::step::Context;
+use crate::wait::{Probe, Wait, until};
+use crate::{Outcome, Result};
+
+step! {
+    /// We are logged in; the host key is pinned.
+    AwaitSsh, "await-ssh", "connecting by SSH"
+}
+
+/// A machine that we made boots, which takes a while.
+const BOOT: Duration = Duration::from_secs(300);
+/// A host that exists answers, or nobody is there.
+const EXISTING: Duration = Duration::from_secs(20);
+
+async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
+    let ours = cx.driver()?.describe().injects_host_key;
+    let mut target = first_target(cx).await?;
+    // At most one new key for the jump host and one for the target.
+    for _ in 0..3 {
+        match attempt(cx, &target, ours).await? {
+            Ok(connection) => {
+                let pinned = reach::target(cx.world, &cx.record, &cx.paths).await?;
+                if pinned.trust.is_empty() {
+                    pin(&cx.paths, &target.host, target.port, connection.host_key())?;
+                }
+                cx.adopt_connection(connection);
+                return Ok(Outcome::Done);
+            }
+            Err(Unknown { key, shown_by }) => {
+                vouch(cx.world, ssh_of(&cx.record)?, &key, &shown_by)?;
+                if shown_by == address(&target.host, target.port) {
+                    pin(&cx.paths, &target.host, target.port, &key)?;
+                    target.trust = Trust::keys(vec![key]);
+                } else if let Some(jump) = &mut target.jump {
+                    pin(&cx.paths, &jump.host, jump.port, &key)?;
+                    jump.trust = Trust::keys(vec![key]);
+                }
+            }
+        }
+    }
+    Err(crate::Error::failure(format!("{} shows another host key each time", target.display())))
+}
+
+/// A key nobody has vouched for yet.
+struct Unknown {
+    key: machine_host::ssh_key::PublicKey,
+    shown_by: String,
+}
+
+/// The target with the keys that may be taken at a first connection: the injected one, the pinned ones, or those of the
+/// user's known_hosts, which also tells the server which of its keys to show.
+async fn first_target(cx: &Context<'_>) -> Result<Target> {
+    let mut target = reach::target(cx.world, &cx.record, &cx.paths).await?;
+    let ssh = ssh_of(&cx.record)?;
+    if target.trust.is_empty() {
+        if let Ok(line) = std::fs::read_to_string(cx.paths.injected_host_key().with_extension("pub")) {
+            target.trust.keys.extend(machine_host::ssh_key::parse_public(line.trim()).ok());
+        } else if ssh.host_key.is_none() {
+            target.trust = Trust::keys(lookup_user_known_hosts(&cx.world.user.known_hosts, &ssh.host, ssh.port).keys);
+        }
+    }
+    Ok(target)
+}
+
+async fn attempt(cx: &Context<'_>, target: &Target, ours: bool) -> Result<Result<ssh::Connection, Unknown>> {
+    let what = format!("SSH on {}", target.display());
+    let wait = Wait {
+        what: &what,
+        deadline: if ours { BOOT } else { EXISTING },
+        every: Duration::from_millis(if ours { 200 } else { 1000 }),
+        cancel: &cx.world.cancel,
+    };
+    let name = cx.record.name.clone();
+    until(wait, || async {
+        match ssh::connect(target).await {
+            Ok(connection) => Probe::Now(Ok(connection)),
+            Err(Refusal::UnknownHostKey { key, address }) => Probe::Now(Err(Unknown { key: *key, shown_by: address })),
+            Err(Refusal::Unreachable(e)) if ours || !fails_at_once(&e) => Probe::NotYet(e),
+            // While a guest boots, its key or its user may not be there yet.
+            Err(Refusal::Login(e)) if ours => Probe::NotYet(e),
+            Err(refusal) => Probe::Never(explain(refusal, &name)),
+        }
+    })
+    .await
+}
+
+/// An existing host that refuses connections will refuse them in a second too; a lost packet may not.
+fn fails_at_once(e: &crate::Error) -> bool {
+    e.message.starts_with("nothing listens")
+}

@@ -1,0 +1,34 @@
+//! Refuses a host that cannot carry the engine, or is somebody else's, before anything on it is changed.
+
+use super::step;
+use crate::bundle::Wanted;
+use crate::step::Context;
+use crate::{Outcome, Result, bundle};
+
+step! {
+    /// The host can carry the engine and nothing on it is in the way.
+    CheckHost, "check-host", "checking the host"
+}
+
+async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
+    let foreign = cx.record.engine.foreign;
+    let id = cx.record.id.clone();
+    let store = cx.world.store.id().unwrap_or_default().to_owned();
+    let facts = cx.facts().await?.clone();
+    facts.check_basics()?;
+    facts.check_owner(&id, &store, foreign)?;
+    facts.check_foreign_engine(foreign)?;
+    if let Wanted::Bundle(bundle) = bundle::wanted(cx).await? {
+        let manifest = &bundle.manifest;
+        if let Some(floor) = manifest.glibc_floor {
+            facts.check_libc(&floor.to_string(), &manifest.name)?;
+        }
+        let there = facts.engines.contains(&manifest.digest);
+        let unpacked = manifest.archive.as_ref().map_or(0, |a| a.unpacked);
+        facts.check_space(if there { 0 } else { unpacked })?;
+    }
+    match facts.warning() {
+        Some(text) => Ok(Outcome::Warned(text)),
+        None => Ok(Outcome::Done),
+    }
+}
