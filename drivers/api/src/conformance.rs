@@ -66,6 +66,13 @@ pub trait World: Send + Sync {
         false
     }
 
+    /// Makes the provider's lists lag: what is made from now on is left out of the next `lists` listings, while asking
+    /// for it by id works. `false`: this provider's lists are always right.
+    fn lag(&self, lists: usize) -> bool {
+        let _ = lists;
+        false
+    }
+
     /// How long one call of the driver may take.
     fn patience(&self) -> Duration {
         Duration::from_secs(30)
@@ -414,17 +421,23 @@ async fn killed<W: World>(new: impl Fn() -> W) -> Result<(), String> {
     let things = undisturbed(&new).await?;
     let stages = Play::new(&new(), "a")?.stages();
     for stage in 0..stages {
-        for save in std::iter::once(None).chain((1..50).map(Some)) {
+        for (save, lists) in [(None, 0), (None, 2)].into_iter().chain((1..50).map(|n| (Some(n), 0))) {
             let world = new();
             let play = Play::new(&world, "a")?;
             for earlier in 0..stage {
                 play.stage(earlier, false).await?;
             }
+            if lists > 0 && !world.lag(lists) {
+                continue;
+            }
             let reached = play.stage_killed(stage, save).await?;
             if !reached {
                 break;
             }
-            let when = save.map_or_else(|| "at its end".to_owned(), |n| format!("at save {n}"));
+            let mut when = save.map_or_else(|| "at its end".to_owned(), |n| format!("at save {n}"));
+            if lists > 0 {
+                when += ", while the provider's lists lag";
+            }
             play.stages_from(stage, true).await.map_err(|e| format!("killed in stage {stage} {when}: {e}"))?;
             play.expect_one(things, &format!("after a kill in stage {stage} {when}")).await?;
         }

@@ -56,12 +56,15 @@ pub struct Context {
 }
 
 impl Context {
-    /// Says what is going on, in a few words.
+    /// Says what is going on, in a few words. Never a secret: the line is shown and logged.
     pub fn say(&self, line: &str) {
         (self.progress)(line);
     }
 
-    /// Saves what must be remembered, now.
+    /// Saves what must be remembered, now: on return it outlives a kill.
+    ///
+    /// # Errors
+    /// The record cannot be written. The driver then stops where it is: what it goes on to make could be lost.
     pub fn save(&self, machine: &impl serde::Serialize) -> Result<()> {
         let value = serde_json::to_value(machine).map_err(|e| {
             crate::DriverError::new(crate::ErrorKind::Other, "machine state does not serialise").caused_by(&e)

@@ -68,3 +68,27 @@ impl DriverError {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn the_whole_chain_crosses_a_pipe_once() {
+        let cause = Outer(std::io::Error::new(std::io::ErrorKind::NotFound, "inner"));
+        let error = DriverError::new(ErrorKind::NotFound, "no server").caused_by(&cause).hint("look again");
+        assert_eq!(error.causes, ["outer", "inner"]);
+        let line = serde_json::to_string(&error).unwrap();
+        assert_eq!(
+            line,
+            r#"{"kind":"not-found","message":"no server","causes":["outer","inner"],"hint":"look again"}"#
+        );
+        assert_eq!(serde_json::from_str::<DriverError>(&line).unwrap(), error);
+        let short: DriverError = serde_json::from_str(r#"{"kind":"other","message":"m"}"#).unwrap();
+        assert_eq!(short, DriverError::new(ErrorKind::Other, "m"));
+    }
+}

@@ -41,7 +41,8 @@ pub struct SshAccess {
     /// `[user@]host[:port]` of a host to go through, resolved with the user's ssh config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jump_host: Option<String>,
-    /// The user asks that `host` be looked up in their ssh config (generic's alias form).
+    /// The user asks that `host` be looked up in their ssh config (generic's alias form). A `port` of 22 then means
+    /// "as the ssh config says", and [`EngineEndpoint::host`] is the alias too: the core puts the real address in.
     #[serde(default)]
     pub use_ssh_config: bool,
     /// What the user told us of the host key: `SHA256:…`, a key line, or `accept-new`. `None`: injected, or known_hosts.

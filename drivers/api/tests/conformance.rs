@@ -22,6 +22,7 @@ enum Fault {
     SettlesByChance,
     PostsAgain,
     NeverSearches,
+    SearchesOnce,
     IgnoresSave,
     RemovesOnce,
     LeavesAddress,
@@ -41,6 +42,8 @@ struct Provider {
     calls: usize,
     arranged: Option<(usize, Trouble)>,
     struck: bool,
+    /// Listings still to come that leave out ids above the second.
+    lag: (usize, u64),
 }
 
 impl Provider {
@@ -70,6 +73,16 @@ impl Provider {
 
     fn find(&self, kind: &str, tag: &str) -> Option<u64> {
         self.things.iter().find(|(_, t)| t.0 == kind && t.1 == tag).map(|(id, _)| *id)
+    }
+
+    /// As the provider's list shows it.
+    fn list(&mut self, kind: &str, tag: &str) -> Option<u64> {
+        let found = self.find(kind, tag);
+        if self.lag.0 == 0 {
+            return found;
+        }
+        self.lag.0 -= 1;
+        found.filter(|id| *id <= self.lag.1)
     }
 }
 
@@ -127,7 +140,8 @@ impl<S: DemoSettings> Demo<S> {
         {
             return Ok(id);
         }
-        let found = self.provider().find(kind, &cx.machine_id);
+        let looks = if cx.resumed && self.fault != Fault::SearchesOnce { 5 } else { 1 };
+        let found = (0..looks).find_map(|_| self.provider().list(kind, &cx.machine_id));
         if let (Some(id), false) = (found, matches!(self.fault, Fault::NeverSearches | Fault::PostsAgain)) {
             return Ok(id);
         }
@@ -283,6 +297,12 @@ impl<S: DemoSettings> World for DemoWorld<S> {
         provider.struck = false;
         true
     }
+    fn lag(&self, lists: usize) -> bool {
+        let mut provider = self.provider.lock().unwrap();
+        // The stage's own first look comes before anything is made.
+        provider.lag = (lists + 1, provider.next);
+        true
+    }
     fn struck(&self) -> bool {
         self.provider.lock().unwrap().struck
     }
@@ -306,6 +326,7 @@ async fn every_broken_promise_is_caught() {
         (Fault::PostsAgain, "every stage can run twice"),
         (Fault::NeverSearches, "failing anywhere, then going on, gives one machine"),
         (Fault::NeverSearches, "killed after the provider's yes, then going on, gives one machine"),
+        (Fault::SearchesOnce, "killed after the provider's yes, then going on, gives one machine"),
         (Fault::IgnoresSave, "killed after the provider's yes, then going on, gives one machine"),
         (Fault::RemovesOnce, "remove works after any stage, and twice"),
         (Fault::LeavesAddress, "remove works after any stage, and twice"),

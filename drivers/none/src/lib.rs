@@ -16,7 +16,7 @@ pub struct NoDriver;
 pub struct Settings {
     /// URL of an existing Docker engine
     ///
-    /// tcp://HOST:PORT, http(s)://HOST:PORT, unix:///PATH, npipe:////./pipe/NAME or ssh://[USER@]HOST[:PORT].
+    /// tcp://HOST:PORT, http(s)://HOST:PORT, unix:///PATH, npipe:////./pipe/NAME or ssh://USER@HOST:PORT.
     #[arg(long, value_name = "URL")]
     pub url: Option<EngineUrl>,
 }
