@@ -45,7 +45,8 @@ fn every_arrow_is_in_the_design() {
     let allowed: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
     for (from, to) in arrows.iter().filter(|(from, _)| *from != "machine-tests") {
         let Some(may) = allowed.get(from.as_str()) else { panic!("{from} is not a room of the design") };
-        for name in to {
+        // A crate that names itself turns on a feature for its own tests: no arrow.
+        for name in to.iter().filter(|&name| name != from) {
             assert!(may.contains(&name.as_str()), "{from} → {name} is not an arrow of the design");
         }
     }

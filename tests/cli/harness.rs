@@ -1,8 +1,10 @@
 //! The harness judged: what a test relies on when it judges the program.
 
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
-use machine_tests::Env;
+use machine_tests::{Env, FarLink};
 
 #[test]
 fn the_environment_is_cleared() {
@@ -86,4 +88,32 @@ fn another_name_is_argv0() {
     let env = Env::new();
     let output = env.command("sh", &["-c", "tr '\\0' ' ' </proc/$$/cmdline"]).arg0("docker-machine").run().success();
     assert!(output.stdout.starts_with("docker-machine -c "), "{output}");
+}
+
+#[test]
+fn a_far_link_takes_its_round_trip_and_holds_many_bytes_at_once() {
+    let host = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let link = FarLink::to(host.local_addr().unwrap(), Duration::from_millis(100));
+    // The far end echoes until the near one is done.
+    let far = std::thread::spawn(move || {
+        let (mut stream, _) = host.accept().unwrap();
+        let mut copy = stream.try_clone().unwrap();
+        std::io::copy(&mut stream, &mut copy).unwrap()
+    });
+    let mut near = TcpStream::connect(link.address()).unwrap();
+    let start = Instant::now();
+    near.write_all(b"ping").unwrap();
+    near.read_exact(&mut [0; 4]).unwrap();
+    let once = start.elapsed();
+    assert!(once >= Duration::from_millis(100), "a round trip took {once:?}");
+
+    let start = Instant::now();
+    near.write_all(&[7; 640 * 1024]).unwrap();
+    near.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut back = Vec::new();
+    near.read_to_end(&mut back).unwrap();
+    // Chunk after chunk, each waiting for the one before, would be 40 round trips.
+    let many = start.elapsed();
+    assert!(many < Duration::from_secs(2), "640 KiB took {many:?}");
+    assert_eq!((back.len(), far.join().unwrap()), (640 * 1024, 640 * 1024 + 4));
 }

@@ -263,16 +263,6 @@ impl LabHost {
         }
     }
 
-    /// Delays what the host sends by this long: a round trip from far away.
-    ///
-    /// # Errors
-    /// The reason, where this kernel cannot (no `sch_netem`).
-    pub fn delay(&self, delay: Duration) -> Result<(), String> {
-        let delay = format!("{}ms", delay.as_millis());
-        let done = self.in_network(&["tc", "qdisc", "replace", "dev", "eth0", "root", "netem", "delay", &delay]);
-        if done.code == 0 { Ok(()) } else { Err(done.stderr) }
-    }
-
     #[track_caller]
     fn add_rule(&mut self, matches: &[&str]) {
         let rule: Vec<_> = matches.iter().map(|&word| word.to_owned()).chain(["-j".into(), "DROP".into()]).collect();

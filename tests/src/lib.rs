@@ -24,6 +24,7 @@
 
 mod command;
 mod env;
+mod far_link;
 mod lab;
 mod lab_host;
 mod network;
@@ -36,6 +37,7 @@ mod skip;
 
 pub use command::Cmd;
 pub use env::Env;
+pub use far_link::FarLink;
 pub use lab::Lab;
 pub use lab_host::{HostOptions, Init, LabHost, Suite};
 pub use network::{Network, NetworkOptions};

@@ -27,6 +27,12 @@ pub(crate) fn pause() {
     std::thread::sleep(PAUSE);
 }
 
+/// For what happens at a time of its own: a simulated distance.
+#[expect(clippy::disallowed_methods, reason = "the time itself is what is waited for")]
+pub(crate) fn rest_until(due: Instant) {
+    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
