@@ -67,8 +67,6 @@ variables! {
     TERM = "TERM";
     /// Socket of the SSH agent, for machines whose key it holds.
     SSH_AUTH_SOCK = "SSH_AUTH_SOCK";
-    /// The home folder.
-    HOME = "HOME";
     /// Login name here, used where an SSH setting names none.
     USER = "USER";
     /// Folder for sockets.

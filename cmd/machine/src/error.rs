@@ -256,6 +256,48 @@ impl CommandError {
     }
 }
 
+impl From<machine_provision::Error> for CommandError {
+    fn from(e: machine_provision::Error) -> Self {
+        use machine_provision::Kind as K;
+        let kind = match e.kind {
+            K::Failure => Kind::Failure,
+            K::Usage => Kind::Usage,
+            K::NotFound => Kind::NotFound,
+            K::Denied => Kind::Denied,
+            K::Quota => Kind::Quota,
+            K::Timeout => Kind::Timeout,
+            K::Busy => Kind::Busy,
+            K::Interrupted => Kind::Interrupted,
+        };
+        Self {
+            causes: e.causes,
+            aftermath: e.aftermath,
+            hint: e.hint,
+            step: e.step,
+            before_anything: e.before_anything,
+            ..Self::new(kind, e.message)
+        }
+    }
+}
+
+impl From<machine_host::Error> for CommandError {
+    fn from(e: machine_host::Error) -> Self {
+        machine_provision::Error::from(e).into()
+    }
+}
+
+impl From<machine_engine::Error> for CommandError {
+    fn from(e: machine_engine::Error) -> Self {
+        machine_provision::Error::from(e).into()
+    }
+}
+
+impl From<machine_driver::DriverError> for CommandError {
+    fn from(e: machine_driver::DriverError) -> Self {
+        machine_provision::Error::from(e).into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,8 +55,11 @@ pub(crate) fn watch() -> std::io::Result<watch::Receiver<bool>> {
 
 fn note(number: u8, sender: &watch::Sender<bool>) {
     let before = LAST.swap(number, Ordering::SeqCst);
-    if before != 0 {
-        #[expect(clippy::exit, reason = "the user asked twice: nothing may delay the end")]
+    if before != 0 || crate::world::ASKING.load(Ordering::SeqCst) {
+        #[expect(
+            clippy::exit,
+            reason = "the user asked twice, or a question stands and nothing has begun: nothing may delay the end"
+        )]
         std::process::exit(i32::from(exit_code()));
     }
     crate::output::say("stopping: the state is being saved (once more to end at once)");

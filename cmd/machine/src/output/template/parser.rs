@@ -68,7 +68,7 @@ pub(super) fn parse(pieces: Vec<Piece>) -> Result<Vec<Node>> {
     let (nodes, end) = parser.block()?;
     match end {
         End::Text => Ok(nodes),
-        End::End => Err(TemplateError::new("unexpected {{end}}")),
+        End::Stop => Err(TemplateError::new("unexpected {{end}}")),
         End::Else(_) => Err(TemplateError::new("unexpected {{else}}")),
     }
 }
@@ -76,7 +76,7 @@ pub(super) fn parse(pieces: Vec<Piece>) -> Result<Vec<Node>> {
 /// What ended a block.
 enum End {
     Text,
-    End,
+    Stop,
     Else(Vec<Token>),
 }
 
@@ -104,7 +104,7 @@ impl Parser {
                 _ => String::new(),
             };
             match keyword.as_str() {
-                "end" if tokens.len() == 1 => return Ok((nodes, End::End)),
+                "end" if tokens.len() == 1 => return Ok((nodes, End::Stop)),
                 "else" => return Ok((nodes, End::Else(tokens[1..].to_vec()))),
                 "if" | "with" | "range" => nodes.push(self.branch(&keyword, &tokens[1..])?),
                 "break" | "continue" if tokens.len() == 1 => {
@@ -132,10 +132,10 @@ impl Parser {
         self.loops -= usize::from(is_range);
         let otherwise = match end {
             End::Text => return Err(TemplateError::new(format!("{{{{{keyword}}}}} without {{{{end}}}}"))),
-            End::End => Vec::new(),
+            End::Stop => Vec::new(),
             End::Else(rest) => match rest.first().map(|t| &t.kind) {
                 None => match self.block()? {
-                    (nodes, End::End) => nodes,
+                    (nodes, End::Stop) => nodes,
                     (_, End::Else(_)) => return Err(TemplateError::new("expected end; found {{else}}")),
                     (_, End::Text) => return Err(TemplateError::new(format!("{{{{{keyword}}}}} without {{{{end}}}}"))),
                 },

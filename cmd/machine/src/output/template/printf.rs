@@ -62,14 +62,14 @@ pub(super) fn sprintf(format: &str, arguments: &[&Value]) -> String {
             None => out.push_str("%!(NOVERB)"),
             Some('%') => out.push('%'),
             Some(verb) => match arguments.next() {
-                None => out.push_str(&format!("%!{verb}(MISSING)")),
+                None => out.extend(["%!", verb.encode_utf8(&mut [0; 4]), "(MISSING)"]),
                 Some(value) => out.push_str(&verb_text(verb, spec, value)),
             },
         }
     }
     let extra: Vec<String> = arguments.map(|v| format!("{}={}", type_name(v), inner(v))).collect();
     if !extra.is_empty() {
-        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+        out.extend(["%!(EXTRA ", &extra.join(", "), ")"]);
     }
     out
 }
@@ -235,8 +235,8 @@ fn quote(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if c.is_control() && u32::from(c) < 0x80 => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() && u32::from(c) < 0x80 => out += &format!("\\x{:02x}", u32::from(c)),
+            c if c.is_control() => out += &format!("\\u{:04x}", u32::from(c)),
             c => out.push(c),
         }
     }

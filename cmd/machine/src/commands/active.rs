@@ -1,0 +1,28 @@
+//! `machine active`: the machine this shell's docker client talks to.
+
+use crate::env_vars;
+use crate::error::CommandError;
+use crate::session::Session;
+
+/// Print the machine that DOCKER_HOST points at
+#[derive(Debug, clap::Args)]
+pub(crate) struct ActiveArgs {
+    // Of docker-machine, which asked every machine; here the records are enough.
+    #[arg(short, long, hide = true, value_name = "SECONDS")]
+    timeout: Option<u64>,
+}
+
+pub(crate) fn run(session: &Session, _args: &ActiveArgs) -> Result<(), CommandError> {
+    let none = || {
+        let hint = format!("`eval $({} env NAME)` makes one active in this shell", session.program());
+        CommandError::failure("no active machine found").hint(hint)
+    };
+    let host = env_vars::DOCKER_HOST.get().ok_or_else(|| none().cause("DOCKER_HOST is not set"))?;
+    for entry in session.store()?.list()? {
+        let url = entry.record.ok().and_then(|record| record.endpoint).map(|endpoint| endpoint.url());
+        if url.is_some_and(|url| url == host) {
+            return session.out.line(entry.name.as_str());
+        }
+    }
+    Err(none().cause(format!("no machine has the address {host} of DOCKER_HOST")))
+}

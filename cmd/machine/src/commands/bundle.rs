@@ -1,0 +1,289 @@
+//! `machine bundle`: the engines kept on this computer.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use machine_engine::{Arch, Bundle, Cache, Progress, Source};
+use machine_provision::{Event, Outcome};
+use serde_json::{Value, json};
+
+use crate::error::{CommandError, Kind};
+use crate::output;
+use crate::output::document::{self, Column, DocumentFormat, format_rows};
+use crate::report::{Report, ReportArgs};
+use crate::session::Session;
+use crate::{operation, signals, world};
+
+/// Build, check and choose the engines that machines get
+#[derive(Debug, clap::Args)]
+pub(crate) struct BundleArgs {
+    #[command(subcommand)]
+    command: BundleCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BundleCommand {
+    /// Build a bundle anew: from debian[:SUITE], docker[:SUITE], tgz:PATH, tgz:URL or dir:PATH
+    Build {
+        /// Where the engine comes from [default: debian:trixie where this computer knows a Debian archive, else docker]
+        source: Option<String>,
+        /// Processor it shall run on: amd64, arm64, … [default: this computer's]
+        #[arg(long)]
+        arch: Option<String>,
+        /// Checksum of a tgz: source
+        #[arg(long, value_name = "SHA256")]
+        sha256: Option<String>,
+        #[command(flatten)]
+        report: Box<ReportArgs>,
+    },
+    /// List the bundles kept here
+    Ls {
+        /// Digests only
+        #[arg(short, long)]
+        quiet: bool,
+        /// A line for each through a Go template; begin with "table" for columns
+        #[arg(short, long, value_name = "TEMPLATE", conflicts_with_all = ["quiet", "output"])]
+        format: Option<String>,
+        /// A document for programs
+        #[arg(short, long, value_enum, conflicts_with = "quiet")]
+        output: Option<DocumentFormat>,
+    },
+    /// Hold bundles against their checksums
+    Verify {
+        /// Names, or beginnings of digests [default: all]
+        #[arg(value_name = "BUNDLE")]
+        bundles: Vec<String>,
+    },
+    /// Take in a bundle that was exported elsewhere
+    Import {
+        /// The .tar.gz
+        file: PathBuf,
+    },
+    /// Write a bundle to a file
+    Export {
+        /// Name, or beginning of a digest
+        bundle: String,
+        /// The .tar.gz [default: the bundle's name, here]
+        file: Option<PathBuf>,
+    },
+    /// Remove bundles from this computer; machines keep theirs
+    Rm {
+        /// Names, or beginnings of digests
+        #[arg(value_name = "BUNDLE", required = true)]
+        bundles: Vec<String>,
+    },
+    /// Choose the bundle that new machines get where nothing else is said
+    Use {
+        /// Name, or beginning of a digest
+        #[arg(required_unless_present = "clear")]
+        bundle: Option<String>,
+        /// Take the choice back
+        #[arg(long, conflicts_with = "bundle")]
+        clear: bool,
+        /// With --clear: only for this processor
+        #[arg(long, requires = "clear")]
+        arch: Option<String>,
+    },
+}
+
+/// What `--format` may name.
+const COLUMNS: &[Column] = &[
+    Column { field: "Name", title: "NAME" },
+    Column { field: "Digest", title: "DIGEST" },
+    Column { field: "Engine", title: "ENGINE" },
+    Column { field: "Arch", title: "ARCH" },
+    Column { field: "Glibc", title: "GLIBC" },
+    Column { field: "Source", title: "SOURCE" },
+    Column { field: "Verified", title: "VERIFIED" },
+    Column { field: "Built", title: "BUILT" },
+    Column { field: "Size", title: "SIZE" },
+    Column { field: "Default", title: "DEFAULT" },
+];
+
+const TABLE: &str = "table {{.Name}}\t{{slice .Digest 0 12}}\t{{.Engine}}\t{{.Arch}}\t{{.Source}}\t{{.Size}}\t{{if .Default}}{{if eq .Default true}}*{{else}}{{.Default}}{{end}}{{end}}";
+
+pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandError> {
+    let cache = world::bundles()?;
+    match args.command {
+        BundleCommand::Build { source, arch, sha256, report } => {
+            build(session, &cache, source.as_deref(), arch.as_deref(), sha256, &report)
+        }
+        BundleCommand::Ls { quiet, format, output } => ls(session, &cache, quiet, format.as_deref(), output),
+        BundleCommand::Verify { bundles } => verify(&cache, &bundles),
+        BundleCommand::Import { file } => session.out.line(&cache.import(&file)?.manifest.name),
+        BundleCommand::Export { bundle, file } => {
+            let bundle = find(&cache, &bundle)?;
+            let file = file.unwrap_or_else(|| PathBuf::from(bundle.manifest.file_name()));
+            cache.export(&bundle, &file)?;
+            session.out.line(&file.display().to_string())
+        }
+        BundleCommand::Rm { bundles } => {
+            let bundles = bundles.iter().map(|name| find(&cache, name)).collect::<Result<Vec<_>, _>>()?;
+            for bundle in bundles {
+                cache.remove(&bundle)?;
+                output::say(&format!("{}: removed", bundle.manifest.name));
+            }
+            Ok(())
+        }
+        BundleCommand::Use { bundle: Some(name), .. } => {
+            let bundle = find(&cache, &name)?;
+            cache.set_default(&bundle)?;
+            output::say(&format!("{}: used for new machines ({})", bundle.manifest.name, bundle.manifest.arch));
+            Ok(())
+        }
+        BundleCommand::Use { bundle: None, arch, .. } => {
+            let arches = match arch {
+                Some(arch) => vec![parse_arch(&arch)?],
+                None => cache.list()?.iter().map(|bundle| bundle.manifest.arch).collect(),
+            };
+            for arch in arches {
+                cache.clear_default(arch)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A bundle by name or digest; one that is not there is "no such thing", as with machines.
+fn find(cache: &Cache, name: &str) -> Result<Bundle, CommandError> {
+    cache.find(name).map_err(|e| {
+        let kind = match e {
+            machine_engine::Error::NoSuchBundle(_) => Kind::NotFound,
+            machine_engine::Error::Ambiguous { .. } => Kind::Usage,
+            _ => Kind::Failure,
+        };
+        CommandError::from(e).of(kind)
+    })
+}
+
+fn parse_arch(text: &str) -> Result<Arch, CommandError> {
+    text.parse().map_err(|e: machine_engine::Error| CommandError::from(e).of(Kind::Usage))
+}
+
+fn build(
+    session: &Session,
+    cache: &Cache,
+    source: Option<&str>,
+    arch: Option<&str>,
+    sha256: Option<String>,
+    args: &ReportArgs,
+) -> Result<(), CommandError> {
+    let mut env = world::build_env(session)?;
+    env.tgz_sha256 = sha256;
+    let source: Source = match source {
+        Some(text) => text.parse().map_err(|e: machine_engine::Error| CommandError::from(e).of(Kind::Usage))?,
+        None => machine_engine::default_source(&env),
+    };
+    let arch = match arch {
+        Some(text) => parse_arch(text)?,
+        None => Arch::here().ok_or_else(|| {
+            CommandError::usage("this computer's processor is none that engines are built for")
+                .hint("name one with --arch: amd64 or arm64")
+        })?,
+    };
+    let report = Report::new(args, session.global.debug);
+    let result = operation::runtime()?.block_on(async {
+        let mut cancel = signals::watch().map_err(|e| CommandError::failure("cannot listen to signals").caused_by(&e))?;
+        let sink = report.sink();
+        let what = source.to_string();
+        let event = |event: Event| sink(event);
+        event(Event::Started { machine: what.clone(), step: STEP.into(), title: format!("building the bundle for {arch}") });
+        let started = std::time::Instant::now();
+        let progress = |progress: Progress| event(progress_event(&what, progress));
+        let built = tokio::select! {
+            built = machine_engine::build(&source, arch, cache, &env, &progress) => built.map_err(CommandError::from),
+            _ = cancel.wait_for(|stop| *stop) => Err(CommandError::new(Kind::Interrupted, "stopped; nothing half-made is kept")),
+        };
+        let took: Duration = started.elapsed();
+        event(match &built {
+            Ok(_) => Event::Finished { machine: what.clone(), step: STEP.into(), outcome: Outcome::Done, took },
+            Err(_) => Event::Failed { machine: what.clone(), step: STEP.into(), took },
+        });
+        built
+    });
+    report.finish();
+    session.out.line(&result?.manifest.name)
+}
+
+/// The step's id in events.
+const STEP: &str = "build-bundle";
+
+fn progress_event(source: &str, progress: Progress) -> Event {
+    let (machine, step) = (source.to_owned(), STEP.to_owned());
+    match progress {
+        Progress::Doing(text) => Event::Progress { machine, step, text, bytes: None },
+        Progress::Fetching { what, done, total } => {
+            Event::Progress { machine, step, text: what, bytes: Some((done, total.unwrap_or(done))) }
+        }
+        Progress::Warning(text) => Event::Note { machine, text: format!("warning: {text}") },
+        other => Event::Progress { machine, step, text: format!("{other:?}"), bytes: None },
+    }
+}
+
+fn ls(
+    session: &Session,
+    cache: &Cache,
+    quiet: bool,
+    format: Option<&str>,
+    output: Option<DocumentFormat>,
+) -> Result<(), CommandError> {
+    let bundles = cache.list()?;
+    session.out.text(&if quiet {
+        bundles.iter().map(|bundle| format!("{}\n", bundle.manifest.digest)).collect()
+    } else if let Some(output) = output {
+        let all = bundles.iter().map(|bundle| document(cache, bundle)).collect::<Result<Vec<_>, _>>()?;
+        document::render(output, &Value::from(all))?
+    } else {
+        let rows = bundles.iter().map(|bundle| fields(cache, bundle)).collect::<Result<Vec<_>, _>>()?;
+        format_rows(format.unwrap_or(TABLE), COLUMNS, &rows)?
+    })
+}
+
+fn is_default(cache: &Cache, bundle: &Bundle) -> Result<bool, CommandError> {
+    Ok(cache.default(bundle.manifest.arch)?.is_some_and(|default| default.manifest.digest == bundle.manifest.digest))
+}
+
+fn fields(cache: &Cache, bundle: &Bundle) -> Result<Value, CommandError> {
+    let m = &bundle.manifest;
+    let size = m.archive.as_ref().map_or(0, |archive| archive.size);
+    Ok(json!({
+        "Name": m.name,
+        "Digest": m.digest,
+        "Engine": m.engine_version,
+        "Arch": m.arch.to_string(),
+        "Glibc": m.glibc_floor.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
+        "Source": m.source.to_string(),
+        "Verified": m.verified,
+        "Built": m.built,
+        "Size": format!("{} MB", size.div_ceil(1_000_000)),
+        "Default": is_default(cache, bundle)?,
+    }))
+}
+
+fn document(cache: &Cache, bundle: &Bundle) -> Result<Value, CommandError> {
+    let mut value = serde_json::to_value(&bundle.manifest)
+        .map_err(|e| CommandError::failure("cannot write the manifest").caused_by(&e))?;
+    value["default"] = Value::from(is_default(cache, bundle)?);
+    Ok(value)
+}
+
+fn verify(cache: &Cache, names: &[String]) -> Result<(), CommandError> {
+    let bundles = if names.is_empty() {
+        cache.list()?
+    } else {
+        names.iter().map(|name| find(cache, name)).collect::<Result<Vec<_>, _>>()?
+    };
+    let mut codes = Vec::new();
+    for bundle in bundles {
+        match cache.verify(&bundle) {
+            Ok(()) => output::say(&format!("{}: as built ({})", bundle.manifest.name, bundle.manifest.verified)),
+            Err(e) => {
+                let error = CommandError::from(e);
+                output::say(&format!("{}: {}", bundle.manifest.name, error.report().trim_end()));
+                codes.push(error.exit_code());
+            }
+        }
+    }
+    if codes.is_empty() { Ok(()) } else { Err(CommandError::several(&codes)) }
+}

@@ -1,0 +1,100 @@
+//! Commands that do something to machines: a runtime, signals, the world, and every machine tried.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use machine_host::{HostName, Store};
+use machine_provision::{Outcome, World};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::error::CommandError;
+use crate::report::{Report, ReportArgs};
+use crate::session::Session;
+use crate::{signals, world};
+
+/// How many machines are worked on at once.
+const AT_ONCE: usize = 8;
+
+/// Runs something that needs the world: starts a runtime, listens to signals, and clears the view up at the end.
+pub(crate) fn run<T, Fut>(
+    session: &Session,
+    store: Store,
+    args: &ReportArgs,
+    work: impl FnOnce(World, Report) -> Fut,
+) -> Result<T, CommandError>
+where
+    Fut: Future<Output = Result<T, CommandError>>,
+{
+    let runtime = runtime()?;
+    let report = Report::new(args, session.global.debug);
+    let result = runtime.block_on(async {
+        let cancel = signals::watch().map_err(|e| CommandError::failure("cannot listen to signals").caused_by(&e))?;
+        let world = world::build(session, store, &report, args, cancel)?;
+        work(world, report.clone()).await
+    });
+    report.finish();
+    // What still runs in the background (a blocking read) must not hold the program.
+    runtime.shutdown_background();
+    result
+}
+
+/// A runtime: made only by commands that need one.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|e| CommandError::failure("cannot start").caused_by(&e))
+}
+
+/// Does one thing to each of several machines, at most [`AT_ONCE`] at a time. All are tried; what fails is told at once.
+pub(crate) fn each<Op, Fut>(
+    session: &Session,
+    store: Store,
+    args: &ReportArgs,
+    names: Vec<HostName>,
+    op: Op,
+) -> Result<(), CommandError>
+where
+    Op: Fn(Arc<World>, HostName, Report) -> Fut,
+    Fut: Future<Output = Result<(), CommandError>> + Send + 'static,
+{
+    let one = names.len() == 1;
+    run(session, store, args, |world, report| async move {
+        let world = Arc::new(world);
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let mut running = JoinSet::new();
+        for name in names {
+            let work = op(Arc::clone(&world), name.clone(), report.clone());
+            let slots = Arc::clone(&slots);
+            running.spawn(async move {
+                let _slot = slots.acquire().await;
+                (name, work.await)
+            });
+        }
+        let mut codes = Vec::new();
+        while let Some(ended) = running.join_next().await {
+            let (name, result) = match ended {
+                Ok((name, result)) => (Some(name), result),
+                Err(e) => (None, Err(CommandError::failure("a fault in this program ended the work").caused_by(&e))),
+            };
+            if let Err(error) = result {
+                let name = name.as_ref().map(HostName::as_str);
+                // With one machine its name stands in the error already.
+                let name = name.filter(|_| !one || args.progress == crate::report::Progress::Json);
+                report.error(name, &error);
+                codes.push(error.exit_code());
+            }
+        }
+        if codes.is_empty() { Ok(()) } else { Err(CommandError::several(&codes)) }
+    })
+}
+
+/// Says how an operation ended well; warnings were told as they came.
+pub(crate) fn tell(report: &Report, name: &HostName, outcome: &Outcome, done: &str, already: &str) {
+    report.note(
+        name.as_str(),
+        match outcome {
+            Outcome::Done | Outcome::Warned(_) => done,
+            Outcome::AlreadySo => already,
+        },
+    );
+}

@@ -1,0 +1,81 @@
+//! The command line, read: the chosen driver's flags are added to `create`, then everything is parsed once.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use crate::cli::{Cli, Command};
+use crate::config::Config;
+use crate::drivers::BuiltIn;
+use crate::env_vars;
+use crate::error::{CommandError, exit_code};
+use crate::output::Stdout;
+use crate::session::Session;
+use crate::settings::{self, Choice};
+
+/// A command line.
+pub(crate) struct Parsed {
+    pub(crate) session: Session,
+    pub(crate) command: Command,
+    pub(crate) matches: ArgMatches,
+    /// `create`'s driver.
+    pub(crate) choice: Option<Choice>,
+}
+
+/// Answers a shell that asks for completions, and ends; returns where none does.
+pub(crate) fn complete() {
+    if std::env::var_os("COMPLETE").is_some_and(|shell| !shell.is_empty()) {
+        clap_complete::CompleteEnv::with_factory(|| settings::without_empty_variables(Cli::command())).complete();
+    }
+}
+
+/// Reads a command line, program included.
+pub(crate) fn parse(argv: Vec<OsString>) -> Result<Parsed, CommandError> {
+    let args = argv.get(1..).unwrap_or_default();
+    let (command, choice) = tree(args)?;
+    let parsed =
+        command.try_get_matches_from(&argv).and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = parsed.map_err(|e| refuse(&e))?;
+    let mut global = cli.global;
+    global.debug |= env_vars::MACHINE_DEBUG.is_true();
+    Ok(Parsed { session: Session { global, argv, out: Stdout }, command: cli.command, matches, choice })
+}
+
+/// The command tree, with the flags of `create`'s driver.
+fn tree(args: &[OsString]) -> Result<(clap::Command, Option<Choice>), CommandError> {
+    let mut command = Cli::command();
+    let mut choice = None;
+    if settings::is_create(args) {
+        let config = Config::load()?;
+        let chosen = settings::choose(args, &config);
+        let mut create = command.find_subcommand("create").cloned().unwrap_or_default();
+        create = config.apply_to_create(create)?;
+        if let Some(driver) = BuiltIn.find(&chosen.name) {
+            create = settings::add_flags(create, driver, &config)?;
+        }
+        command = command.mut_subcommand("create", |_| create);
+        choice = Some(chosen);
+    }
+    Ok((settings::without_empty_variables(command), choice))
+}
+
+/// Shows help, or what is wrong with the command line.
+fn refuse(error: &clap::Error) -> CommandError {
+    let code = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Help is what was asked for: data. A reader that has left has seen enough.
+            let _ = error.print();
+            exit_code::OK
+        }
+        _ => {
+            // Its own advice (to quote the flag) would mislead.
+            if let Some((flag, hint)) = settings::flag_of_another(error) {
+                return CommandError::usage(format!("unexpected argument '{flag}'")).hint(hint);
+            }
+            let _ = error.print();
+            exit_code::USAGE
+        }
+    };
+    CommandError::exit(code)
+}

@@ -1,0 +1,166 @@
+//! Driver flags: found before the command line is parsed, merged into `create`, turned into settings. The only place.
+
+use std::ffi::OsString;
+
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+use machine_driver::AnyDriver;
+
+use crate::config::Config;
+use crate::drivers::{self, BuiltIn};
+use crate::env_vars;
+use crate::error::CommandError;
+
+/// The driver `create` shall use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// Its name.
+    pub(crate) name: String,
+    /// It was typed.
+    pub(crate) typed: bool,
+}
+
+/// Whether these arguments (without the program's name) are a `create`.
+pub(crate) fn is_create(args: &[OsString]) -> bool {
+    let mut takes_value = false;
+    for arg in args {
+        let Some(arg) = arg.to_str() else { return false };
+        if std::mem::take(&mut takes_value) {
+            continue;
+        }
+        match arg {
+            "-s" | "--storage-path" | "--tls-ca-cert" | "--tls-ca-key" | "--tls-client-cert" | "--tls-client-key" => {
+                takes_value = true
+            }
+            "--github-api-token" | "--bugsnag-api-token" => takes_value = true,
+            "help" => {}
+            word if word.starts_with('-') => {}
+            word => return word == "create",
+        }
+    }
+    false
+}
+
+/// The driver typed, or that of the environment, of the config file, or the built-in default.
+pub(crate) fn choose(args: &[OsString], config: &Config) -> Choice {
+    if let Some(name) = typed_driver(args) {
+        return Choice { name, typed: true };
+    }
+    let name = env_vars::MACHINE_DRIVER.get().or_else(|| config.driver.clone());
+    Choice { name: name.unwrap_or_else(|| drivers::DEFAULT.to_owned()), typed: false }
+}
+
+/// `-d X`, `-dX`, `-d=X`, `--driver X`, `--driver=X`; the last one wins, as with any flag.
+fn typed_driver(args: &[OsString]) -> Option<String> {
+    let mut found = None;
+    let mut args = args.iter().map_while(|arg| arg.to_str()).take_while(|arg| *arg != "--");
+    while let Some(arg) = args.next() {
+        if arg == "-d" || arg == "--driver" {
+            found = args.next().map(str::to_owned).or(found);
+        } else if let Some(name) = arg.strip_prefix("--driver=").or_else(|| arg.strip_prefix("-d=")) {
+            found = Some(name.to_owned());
+        } else if let Some(name) = arg.strip_prefix("-d") {
+            found = Some(name.to_owned());
+        }
+    }
+    found
+}
+
+/// Adds a driver's flags to `create`, with their defaults from the config file.
+///
+/// None may be required by clap: a machine that is there already needs none. Drivers refuse what is missing when their
+/// settings are settled.
+pub(crate) fn add_flags(create: Command, driver: &dyn AnyDriver, config: &Config) -> Result<Command, CommandError> {
+    let about = driver.describe();
+    let flags = config.apply_to_driver(&about.name, driver.flags())?;
+    let heading = format!("Options of driver {}", about.name);
+    let groups: Vec<_> = flags.get_groups().cloned().collect();
+    let mut create = create;
+    for arg in flags.get_arguments() {
+        if matches!(arg.get_id().as_str(), "help" | "version") {
+            continue;
+        }
+        create = create.arg(arg.clone().help_heading(heading.clone()));
+    }
+    for group in groups {
+        create = create.group(group);
+    }
+    Ok(create)
+}
+
+/// A variable that is set to nothing counts as unset, for every flag of every command; help shows names, never values.
+pub(crate) fn without_empty_variables(command: Command) -> Command {
+    command
+        .mut_args(|arg| match arg.get_env() {
+            Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => {
+                arg.env(Resettable::<clap::builder::OsStr>::Reset)
+            }
+            Some(_) => arg.hide_env_values(true),
+            None => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// Whether any of a driver's flags was typed.
+pub(crate) fn any_typed(driver: &dyn AnyDriver, matches: &ArgMatches) -> bool {
+    driver.flags().get_arguments().any(|arg| typed(matches, arg.get_id().as_str()))
+}
+
+/// Whether a flag stands on the command line.
+pub(crate) fn typed(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// The flag and a hint, for an unknown argument that belongs to another built-in driver.
+pub(crate) fn flag_of_another(error: &clap::Error) -> Option<(String, String)> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    let long = flag.split('=').next()?.trim().trim_start_matches("--");
+    let owner = BuiltIn.all().find(|driver| driver.flags().get_arguments().any(|arg| arg.get_long() == Some(long)))?;
+    let name = owner.describe().name;
+    Some((format!("--{long}"), format!("it is a flag of driver {name}: add `-d {name}` to use it")))
+}
+
+/// There is no such driver.
+pub(crate) fn unknown_driver(choice: &Choice) -> CommandError {
+    let names = BuiltIn.names().join(", ");
+    let error = CommandError::usage(format!("there is no driver \"{}\" here", choice.name)).before_anything();
+    if choice.typed {
+        error.hint(format!("the drivers are {names}"))
+    } else {
+        error.hint(format!("choose one with `-d`, MACHINE_DRIVER or `driver:` in config.yaml; the drivers are {names}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn create_is_found_behind_global_options() {
+        assert!(is_create(&args("create x")));
+        assert!(is_create(&args("-D -s create create x")));
+        assert!(is_create(&args("help create -d none")));
+        assert!(!is_create(&args("-s create ls")));
+        assert!(!is_create(&args("ssh x create -d none")));
+        assert!(!is_create(&args("")));
+    }
+
+    #[test]
+    fn the_driver_is_found_in_every_spelling() {
+        let config = Config::default();
+        for line in
+            ["create x -d none", "create -dnone x", "create -d=none", "create --driver none", "create --driver=none x"]
+        {
+            assert_eq!(choose(&args(line), &config), Choice { name: "none".into(), typed: true }, "{line}");
+        }
+        assert_eq!(choose(&args("create -d generic -d none"), &config).name, "none");
+        assert!(!choose(&args("create x -- -d none"), &config).typed);
+        assert!(!choose(&args("create x -d"), &config).typed);
+    }
+}
