@@ -167,3 +167,34 @@ fn a_name_resolves_for_one_environment_only() {
     assert!(found.stdout.starts_with(&network.gateway().to_string()), "{found}");
     let _ = Env::new().command("getent", &["hosts", "web.lab.test"]).run().failure(2);
 }
+
+#[test]
+fn what_a_dead_test_left_is_swept_and_the_living_keep_theirs() {
+    let Some(lab) = Lab::open() else { return };
+    let host = lab.host(HostOptions::default());
+    let network = lab.network(NetworkOptions::default());
+    let image = lab.docker(&["image", "ls", "--quiet", "machine-lab/trixie"]).success().stdout;
+    // No process has this number: it is above the kernel's limit.
+    let owner = "machine-lab.owner=4194305:1";
+    let left = format!("left-by-{}", std::process::id());
+    let _ = lab.docker(&["create", "--name", &left, "--label", owner, image.lines().next().unwrap(), "true"]).success();
+    // Another test starting is what sweeps.
+    let again = Lab::open().expect("it opened before");
+    let gone = again.docker(&["inspect", "--type", "container", &left]);
+    assert_ne!(gone.code, 0, "{gone}");
+    let _ = host.ssh("root", "true").success();
+    assert!(network.gateway().is_ipv4());
+}
+
+#[test]
+#[ignore = "long: more hosts than this computer is set up for"]
+fn long_25_hosts_at_once() {
+    let Some(lab) = Lab::open() else { return };
+    let hosts = std::thread::scope(|scope| {
+        let starts = (0..25).map(|_| scope.spawn(|| lab.host(HostOptions::default()))).collect::<Vec<_>>();
+        starts.into_iter().map(|start| start.join().expect("a host")).collect::<Vec<_>>()
+    });
+    for host in &hosts {
+        assert_eq!(host.ssh("root", "systemctl is-system-running --wait").success().stdout, "running\n");
+    }
+}

@@ -14,8 +14,8 @@ use crate::lab::{Engine, finish, finish_as};
 use crate::network::Network;
 use crate::{Output, until};
 
-/// A host is up in a second or two; with four starting on two busy cores it takes longer.
-const UP: Duration = Duration::from_secs(60);
+/// A host is up in a second or two; with many starting on two busy cores it takes longer.
+const UP: Duration = Duration::from_secs(120);
 
 /// Which Debian.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
