@@ -48,9 +48,14 @@ impl Bundle {
     }
 }
 
+/// Grows when the same source gives another bundle because *we* changed: what an older program built is then built anew.
+const RECIPE: u32 = 1;
+
 /// What was built from a source before.
 #[derive(Debug, Serialize, Deserialize)]
 struct Built {
+    #[serde(default)]
+    recipe: u32,
     source: String,
     arch: Arch,
     digest: String,
@@ -247,7 +252,7 @@ impl Cache {
     /// The bundle built from a source before, and when, without asking anybody.
     pub(crate) fn built(&self, source: &Source, arch: Arch) -> Result<Option<(Bundle, OffsetDateTime)>> {
         let Some(built) = read_json::<Built>(&self.index_file(source, arch))? else { return Ok(None) };
-        if built.source != source.to_string() || built.arch != arch {
+        if built.recipe != RECIPE || built.source != source.to_string() || built.arch != arch {
             return Ok(None);
         }
         // A damaged bundle is built anew.
@@ -258,6 +263,7 @@ impl Cache {
     pub(crate) fn note_built(&self, source: &Source, arch: Arch, bundle: &Bundle) -> Result<()> {
         self.ensure("index")?;
         let built = Built {
+            recipe: RECIPE,
             source: source.to_string(),
             arch,
             digest: bundle.manifest.digest.clone(),

@@ -295,9 +295,7 @@ async fn a_missing_package_is_named() {
 
 #[tokio::test]
 async fn hostile_packages_are_refused() {
-    let zeros = vec![0; 600 << 20];
-    let bomb = gzip(&tar(&[("./usr/sbin/runc", &zeros)]));
-    drop(zeros);
+    let bomb = common::bomb("./usr/sbin/runc", 600 << 20);
     let mut ar = ar::Builder::new(Vec::new());
     ar.append(&ar::Header::new(b"debian-binary".to_vec(), 4), &b"2.0\n"[..]).unwrap();
     ar.append(&ar::Header::new(b"data.tar.gz".to_vec(), bomb.len() as u64), &bomb[..]).unwrap();

@@ -28,6 +28,19 @@ use wants::{Fetched, Want};
 /// Debian's releases, oldest first: a suite's files may be replaced by those of an older one to stay below the floor.
 const RELEASES: &[&str] = &["bookworm", "trixie", "forky", "sid"];
 
+/// The suites that may stand in for files of `suite`, the preferred first.
+fn stand_ins(suite: &str) -> Vec<&'static str> {
+    let known = match suite {
+        "testing" => "forky",
+        "unstable" => "sid",
+        "stable" => "trixie",
+        other => other,
+    };
+    let place = RELEASES.iter().position(|r| *r == known).unwrap_or(0);
+    // Only released suites: the others change daily.
+    RELEASES[..place].iter().rev().filter(|r| matches!(**r, "bookworm" | "trixie")).copied().collect()
+}
+
 /// A program or library whose private libraries are still to be found.
 struct Need {
     soname: String,
@@ -116,9 +129,8 @@ fn debian_shelf(suite: &str, arch: Arch, env: &BuildEnv, work: &Path) -> Result<
     };
     let keys = if env.debian_keys.is_empty() { Keys::debian()? } else { Keys::given(&env.debian_keys)? };
     let mut shelf = Shelf::new(env.http.clone(), arch, work.to_owned());
-    let place = RELEASES.iter().position(|r| *r == suite).unwrap_or(RELEASES.len());
     shelf.push(Suite::debian(suite, &bases, keys.clone()));
-    for older in RELEASES[..place].iter().rev() {
+    for older in stand_ins(suite) {
         shelf.push(Suite::debian(older, &bases, keys.clone()));
     }
     Ok(shelf)
@@ -230,4 +242,17 @@ async fn library(shelf: &mut Shelf, need: &Need, report: Report<'_>) -> Result<O
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_older_releases_stand_in() {
+        assert_eq!(stand_ins("trixie"), ["bookworm"]);
+        assert_eq!(stand_ins("stable"), ["bookworm"]);
+        assert_eq!(stand_ins("sid"), ["trixie", "bookworm"]);
+        assert!(stand_ins("bookworm").is_empty() && stand_ins("bullseye").is_empty());
+    }
 }

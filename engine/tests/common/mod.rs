@@ -200,3 +200,13 @@ pub fn suite(server: &Server, signer: &Signer, base: &str, name: &str, component
     server.put(&format!("{base}/dists/{name}/{path}"), packed);
     server.put(&format!("{base}/dists/{name}/InRelease"), signer.sign(&release));
 }
+
+/// A `.tar.gz` of a few kilobytes whose one file is `size` zeros.
+pub fn bomb(name: &str, size: u64) -> Vec<u8> {
+    let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(size);
+    builder.append_data(&mut header, name, std::io::repeat(0).take(size)).unwrap();
+    builder.into_inner().unwrap().finish().unwrap()
+}
