@@ -1,4 +1,9 @@
 //! The program from outside: an empty home, a cleared environment, no lab.
 
 mod arrows;
+mod create;
+mod env_command;
 mod harness;
+mod reading;
+mod record;
+mod usage;
