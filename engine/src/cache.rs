@@ -315,6 +315,14 @@ impl Cache {
         let bundles = self.ensure("bundles")?;
         let dir = bundles.join(&manifest.digest);
         let out = work.out();
+        // Rebuilt to the last byte: the one that others may be reading stays.
+        if let Some(known) = self.get(&manifest.digest).ok().flatten()
+            && known.manifest.archive == manifest.archive
+            && known.manifest.verified == manifest.verified
+            && self.verify(&known).is_ok()
+        {
+            return Ok(known);
+        }
         File::open(&out).and_then(|d| d.sync_all()).map_err(Error::io("sync", &out))?;
         match fs::symlink_metadata(&dir) {
             // The same content from another source, or a damaged one: the newer takes its place.

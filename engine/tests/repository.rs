@@ -151,6 +151,14 @@ async fn rebuilding_the_same_packages_gives_the_same_digest() {
     let second = w.build("debian:bookworm").await.unwrap();
     assert_eq!(first.manifest.digest, second.manifest.digest);
     assert_eq!(first.manifest.archive, second.manifest.archive);
+    // A damaged one is replaced by building it again.
+    let archive = second.archive();
+    let mut bytes = std::fs::read(&archive).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&archive, bytes).unwrap();
+    assert!(w.cache.verify(&second).is_err());
+    let third = w.build("debian:bookworm").await.unwrap();
+    w.cache.verify(&third).unwrap();
 }
 
 #[tokio::test]
