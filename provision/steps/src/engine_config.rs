@@ -115,6 +115,16 @@ impl EngineConfig {
         self.passing.clear();
     }
 
+    /// daemon.json for `dockerd --validate`, which opens the certificates: those are not on the host yet.
+    pub(crate) fn for_validation(&self) -> Value {
+        let mut value = self.daemon_json.clone();
+        if let Some(map) = value.as_object_mut() {
+            map.retain(|key, _| !key.starts_with("tls"));
+            map.insert("hosts".to_owned(), json!(["fd://"]));
+        }
+        value
+    }
+
     /// The files as they are to be in the end.
     pub(crate) fn list(&self) -> Vec<WantedFile> {
         self.files.iter().map(File::wanted).collect()

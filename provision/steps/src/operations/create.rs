@@ -111,10 +111,15 @@ async fn resume(world: &World, request: CreateRequest) -> Result<Created> {
                 .hint(format!("finish it first: machine rm {}", request.name)),
         ));
     }
-    if request.typed {
-        same_wishes(&record, &request).map_err(early)?;
-    }
     let mut cx = Context::new(world, record)?;
+    if request.typed
+        && let Err(differ) = same_wishes(&cx.record, &request)
+    {
+        if !nothing_exists(&cx)? {
+            return Err(early(differ));
+        }
+        return start_over(&mut cx, request).await;
+    }
     let state = cx.journal.state();
     if state.has_completed("create") {
         return Ok(Created::AlreadySo);
@@ -122,6 +127,24 @@ async fn resume(world: &World, request: CreateRequest) -> Result<Created> {
     // A `provision` in between does not make a half-made machine whole: start over, looking at every step.
     let begin = if state.operation.as_deref() == Some("create") { Begin::Resume } else { Begin::Afresh };
     run(&mut cx, request.on_failure, begin).await?;
+    Ok(Created::Done)
+}
+
+/// Whether an earlier `create` failed before it changed anything anywhere but here: an existing host, not yet claimed.
+fn nothing_exists(cx: &Context<'_>) -> Result<bool> {
+    let driver = cx.driver()?.describe();
+    Ok(driver.ssh && !driver.injects_host_key && !super::remove::touched(cx))
+}
+
+/// Takes other settings than those of the first try: a corrected key, a host key that is now vouched for.
+async fn start_over(cx: &mut Context<'_>, request: CreateRequest) -> Result<Created> {
+    let new = first_record(&request);
+    cx.record = Record { id: cx.record.id.clone(), created: cx.record.created.clone(), ..new };
+    let driver = cx.driver().map_err(early)?;
+    let context = cx.driver_context(false).map_err(early)?;
+    driver.check(&context, &cx.record.driver.settings).await.map_err(|e| early(e.into()))?;
+    cx.save()?;
+    run(cx, request.on_failure, Begin::Afresh).await?;
     Ok(Created::Done)
 }
 

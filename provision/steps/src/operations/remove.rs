@@ -107,7 +107,7 @@ async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
 }
 
 /// Whether we may have changed anything on the host: from the claim on.
-fn touched(cx: &Context<'_>) -> bool {
+pub(super) fn touched(cx: &Context<'_>) -> bool {
     let state = cx.journal.state();
     let claimed = |id: &machine_host::journal::StepId| id.as_str() == "claim-host";
     cx.record.installed.is_some()

@@ -6,7 +6,7 @@ use machine_host::record::{Endpoint, EndpointKind, Ssh};
 
 use super::step;
 use crate::step::Context;
-use crate::{Event, Outcome, Result};
+use crate::{Outcome, Result};
 
 step! {
     /// The driver has made the machine, and the record says how SSH and clients will reach it.
@@ -24,12 +24,6 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         let step = StepId::new("create-machine");
         cx.journal.append(Entry::Started { step: step.clone(), stage: Some(stage.clone()) })?;
         let context = cx.driver_context(begun.as_ref() == Some(stage))?;
-        (cx.world.events)(Event::Progress {
-            machine: cx.record.name.clone(),
-            step: format!("create-machine/{stage}"),
-            text: stage.replace('-', " "),
-            bytes: None,
-        });
         let settings = cx.record.driver.settings.clone();
         let mut machine = cx.record.driver.machine.clone();
         let result = driver.advance(index, &context, &settings, &mut machine).await;

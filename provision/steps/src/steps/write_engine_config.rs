@@ -29,7 +29,7 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         return Ok(Outcome::AlreadySo);
     }
     if let Some(digest) = bundle::wanted(cx).await?.digest() {
-        let json = config.daemon_json.to_string();
+        let json = config.for_validation().to_string();
         run_script(&remote, &ValidateEngine { digest }, Input::Bytes(json.as_bytes()), DEADLINE)
             .await
             .map_err(refused)?;
