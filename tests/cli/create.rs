@@ -14,18 +14,23 @@ fn create_makes_says_and_repeats() {
     let made = create("x", URL).success().says(&["x: ready: eval $(machine env x)"]);
     assert_eq!(made.stdout, "", "talk goes to stderr");
     assert_eq!(env.run(&["url", "x"]).success().stdout, "tcp://127.0.0.1:9\n");
-    create("x", URL).success().says(&["x: already so"]);
-    create("x", &[]).success().says(&["x: already so"]);
-    create("x", &["-d", "none"]).success().says(&["x: already so"]);
-    create("x", &["-d", "none", "--url", "tcp://127.0.0.1:10"]).failure(3).says(&["hint: "]);
+    let _ = create("x", URL).success().says(&["x: already so"]);
+    let _ = create("x", &[]).success().says(&["x: already so"]);
+    let _ = create("x", &["-d", "none"]).success().says(&["x: already so"]);
+    let _ = create("x", &["-d", "none", "--url", "tcp://127.0.0.1:10"]).failure(3).says(&["hint: "]);
     assert_eq!(env.run(&["url", "x"]).success().stdout, "tcp://127.0.0.1:9\n");
 }
 
 #[test]
 fn under_docker_machines_name_a_taken_name_is_refused() {
     let env = Env::new();
-    env.run(&[&["create", "x"], URL].concat()).success();
-    env.machine(&[&["create", "x"], URL].concat()).arg0("docker-machine").run().failure(1).says(&["already exists"]);
+    let _ = env.run(&[&["create", "x"], URL].concat()).success();
+    let _ = env
+        .machine(&[&["create", "x"], URL].concat())
+        .arg0("docker-machine")
+        .run()
+        .failure(1)
+        .says(&["already exists"]);
     let help = env.machine(&["create", "--help"]).arg0("docker-machine").run().success();
     assert!(help.stdout.contains("Usage: docker-machine create"), "{}", help.stdout);
 }
@@ -33,11 +38,11 @@ fn under_docker_machines_name_a_taken_name_is_refused() {
 #[test]
 fn several_names_are_all_tried() {
     let env = Env::new();
-    env.run(&[&["create", "a", "b", "a", "c"], URL].concat()).success();
+    let _ = env.run(&[&["create", "a", "b", "a", "c"], URL].concat()).success();
     assert_eq!(env.run(&["ls", "-q"]).success().stdout, "a\nb\nc\n");
     // One differs: the others are made all the same.
     let mixed = [&["create", "c", "d"], &["-d", "none", "--url", "tcp://127.0.0.1:10"][..]].concat();
-    env.run(&mixed).failure(3).says(&["c: error:", "d: ready"]);
+    let _ = env.run(&mixed).failure(3).says(&["c: error:", "d: ready"]);
     assert_eq!(env.run(&["ls", "-q"]).success().stdout, "a\nb\nc\nd\n");
 }
 
@@ -54,14 +59,21 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
         (vec!["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:9", "--swarm"], "classic Swarm"),
         (vec!["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:9", "--engine-registry-ca", "r"], "HOST=FILE"),
     ] {
-        env.run(&args).failure(3).says(&["error: ", text, "hint: "].map(|t| if args.contains(&"r") && t == "hint: " { "" } else { t }));
+        let _ = env
+            .run(&args)
+            .failure(3)
+            .says(&["error: ", text, "hint: "].map(|t| if args.contains(&"r") && t == "hint: " { "" } else { t }));
         assert_eq!(env.run(&["ls", "-q"]).success().stdout, "", "{args:?}");
     }
-    env.run(&["create"]).failure(2).says(&["required arguments"]);
-    env.run(&["create", "x", "--url", "tcp://127.0.0.1:9"])
+    let _ = env.run(&["create"]).failure(2).says(&["required arguments"]);
+    let _ = env
+        .run(&["create", "x", "--url", "tcp://127.0.0.1:9"])
         .failure(2)
         .says(&["error: unexpected argument '--url'", "hint: it is a flag of driver none: add `-d none` to use it"]);
-    env.run(&["create", "x", "-d", "none", "--generic-ip-address", "h"]).failure(2).says(&["flag of driver generic"]);
+    let _ = env
+        .run(&["create", "x", "-d", "none", "--generic-ip-address", "h"])
+        .failure(2)
+        .says(&["flag of driver generic"]);
 }
 
 #[test]
@@ -85,18 +97,20 @@ fn flags_beat_variables_beat_the_file_beats_what_is_built_in() {
         ".config/machine/config.yaml",
         "driver: none\ndrivers:\n  none:\n    url: tcp://127.0.0.1:7\nengine:\n  registry-mirror: http://file\n  label: [from=file, more=file]\n",
     );
-    env.run(&["create", "file"]).success();
+    let _ = env.run(&["create", "file"]).success();
     assert_eq!(env.run(&["url", "file"]).success().stdout, "tcp://127.0.0.1:7\n");
     assert_eq!(engine(&env, "file")["registry_mirrors"], serde_json::json!(["http://file"]));
     assert_eq!(engine(&env, "file")["labels"], serde_json::json!(["from=file", "more=file"]));
     env.set("ENGINE_REGISTRY_MIRROR", "http://variable, http://second");
-    env.run(&["create", "variable"]).success();
+    let _ = env.run(&["create", "variable"]).success();
     assert_eq!(engine(&env, "variable")["registry_mirrors"], serde_json::json!(["http://variable", "http://second"]));
-    env.run(&["create", "flag", "--engine-registry-mirror", "http://flag", "--engine-label", "from=flag"]).success();
+    let _ = env
+        .run(&["create", "flag", "--engine-registry-mirror", "http://flag", "--engine-label", "from=flag"])
+        .success();
     assert_eq!(engine(&env, "flag")["registry_mirrors"], serde_json::json!(["http://flag"]));
     assert_eq!(engine(&env, "flag")["labels"], serde_json::json!(["from=flag"]));
     env.set("MACHINE_DRIVER", "teleport");
-    env.run(&["create", "other"]).failure(3).says(&["there is no driver \"teleport\" here"]);
+    let _ = env.run(&["create", "other"]).failure(3).says(&["there is no driver \"teleport\" here"]);
 }
 
 #[test]
@@ -111,24 +125,32 @@ fn a_config_file_that_is_wrong_is_refused_with_its_line() {
         ("a: b: c\n", "config.yaml:1: "),
     ] {
         env.write(".config/machine/config.yaml", text);
-        env.run(&[&["create", "x"], URL].concat()).failure(2).says(&[place]);
+        let _ = env.run(&[&["create", "x"], URL].concat()).failure(2).says(&[place]);
         // Commands that need none of it go on.
-        env.run(&["ls", "-q"]).success();
+        let _ = env.run(&["ls", "-q"]).success();
     }
-    env.run(&["ls", "-q"]).success();
-    env.machine(&["create", "x"]).env("MACHINE_CONFIG", "/nowhere/config.yaml").run().failure(2).says(&["cannot read /nowhere"]);
+    let _ = env.run(&["ls", "-q"]).success();
+    let _ = env
+        .machine(&["create", "x"])
+        .env("MACHINE_CONFIG", "/nowhere/config.yaml")
+        .run()
+        .failure(2)
+        .says(&["cannot read /nowhere"]);
 }
 
 #[test]
 fn progress_for_programs_is_json_on_stdout_alone() {
     let env = Env::new();
     let made = env.run(&[&["create", "x", "--progress", "json"], URL].concat()).success();
-    let events: Vec<Value> = made.stdout.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect();
+    let events: Vec<Value> =
+        made.stdout.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect();
     assert!(events.iter().all(|event| event["machine"] == "x"), "{events:?}");
     assert!(events.iter().any(|event| event["event"] == "finished" && event["outcome"] == "done"));
     assert_eq!(made.stderr, "");
-    let refused = env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:10", "--progress", "json"]).failure(3);
-    let last: Value = refused.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("an error document");
+    let refused =
+        env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:10", "--progress", "json"]).failure(3);
+    let last: Value =
+        refused.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("an error document");
     assert_eq!(last["event"], "error");
     assert_eq!(last["exit_code"], 3);
     assert_eq!(last["refused"], true);
@@ -137,7 +159,8 @@ fn progress_for_programs_is_json_on_stdout_alone() {
 #[test]
 fn timings_and_quiet() {
     let env = Env::new();
-    env.run(&[&["create", "x", "--timings"], URL].concat()).success().says(&["MACHINE", "choose-identity", "all"]);
+    let _ =
+        env.run(&[&["create", "x", "--timings"], URL].concat()).success().says(&["MACHINE", "choose-identity", "all"]);
     let quiet = env.run(&[&["create", "y", "-q"], URL].concat()).success();
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 }
@@ -145,7 +168,7 @@ fn timings_and_quiet() {
 #[test]
 fn the_store_is_private_and_nothing_is_left_elsewhere() {
     let env = Env::new();
-    env.run(&[&["create", "x", "-D"], URL].concat()).success();
+    let _ = env.run(&[&["create", "x", "-D"], URL].concat()).success();
     for folder in ["", "machines", "machines/x", "certs", "locks"] {
         let path = env.store().join(folder);
         let mode = path.metadata().expect("it is there").permissions().mode();

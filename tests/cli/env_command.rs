@@ -14,7 +14,8 @@ fn with_machine(name: &str) -> Env {
 }
 
 /// What a shell has after eval, one variable a line.
-const PRINT: &str = "printf '%s\\n' \"$DOCKER_TLS_VERIFY\" \"$DOCKER_HOST\" \"$DOCKER_CERT_PATH\" \"$DOCKER_MACHINE_NAME\"";
+const PRINT: &str =
+    "printf '%s\\n' \"$DOCKER_TLS_VERIFY\" \"$DOCKER_HOST\" \"$DOCKER_CERT_PATH\" \"$DOCKER_MACHINE_NAME\"";
 
 fn expected(env: &Env, name: &str) -> String {
     format!("1\ntcp://10.0.0.7:2376\n{}\n{name}\n", env.store().join("machines").join(name).display())
@@ -67,12 +68,15 @@ fn every_shell_is_written_for_and_ends_with_how_to_use_it() {
 #[test]
 fn the_shell_is_told_by_its_variable() {
     let mut env = with_machine("web-1");
-    env.run(&["env", "web-1"]).failure(2).says(&["error: cannot tell which shell this is", "hint: name it with --shell"]);
+    let _ = env
+        .run(&["env", "web-1"])
+        .failure(2)
+        .says(&["error: cannot tell which shell this is", "hint: name it with --shell"]);
     env.set("SHELL", "/usr/bin/fish");
     assert!(env.run(&["env", "web-1"]).success().stdout.contains("set -gx DOCKER_HOST"));
     env.set("SHELL", "/opt/unheard-of");
-    env.run(&["env", "web-1"]).failure(2).says(&["unheard-of", "hint: name it with --shell"]);
-    env.run(&["env", "web-1", "--shell", "perl"]).failure(2).says(&["invalid value 'perl'"]);
+    let _ = env.run(&["env", "web-1"]).failure(2).says(&["unheard-of", "hint: name it with --shell"]);
+    let _ = env.run(&["env", "web-1", "--shell", "perl"]).failure(2).says(&["invalid value 'perl'"]);
 }
 
 #[test]
@@ -94,7 +98,10 @@ fn without_a_name_it_is_the_machine_called_default() {
     let env = with_machine("default");
     assert!(env.run(&["env", "--shell", "sh"]).success().stdout.contains("DOCKER_MACHINE_NAME='default'"));
     let env = with_machine("other");
-    env.run(&["env", "--shell", "sh"]).failure(2).says(&["no machine name(s) specified and no \"default\" machine exists"]);
+    let _ = env
+        .run(&["env", "--shell", "sh"])
+        .failure(2)
+        .says(&["no machine name(s) specified and no \"default\" machine exists"]);
 }
 
 #[test]
@@ -106,11 +113,11 @@ fn a_machine_that_is_off_or_half_made_has_no_settings() {
     for command in ["env", "url", "ip", "config"] {
         let shell: &[&str] = if command == "env" { &["--shell", "sh"] } else { &[] };
         let run = |name: &str| env.run(&[&[command, name], shell].concat());
-        run("off").failure(1).says(&["machine \"off\" is stopped", "hint: "]);
-        run("going").failure(1).says(&["machine \"going\" is being removed", "hint: "]);
-        run("nobody").failure(4).says(&["machine \"nobody\" does not exist", "hint: `machine ls`"]);
+        let _ = run("off").failure(1).says(&["machine \"off\" is stopped", "hint: "]);
+        let _ = run("going").failure(1).says(&["machine \"going\" is being removed", "hint: "]);
+        let _ = run("nobody").failure(4).says(&["machine \"nobody\" does not exist", "hint: `machine ls`"]);
         if command != "ip" {
-            run("half").failure(1).says(&["machine \"half\" is not finished", "hint: "]);
+            let _ = run("half").failure(1).says(&["machine \"half\" is not finished", "hint: "]);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod create;
+mod docs;
 mod env_command;
 mod harness;
 mod reading;

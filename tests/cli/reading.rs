@@ -14,7 +14,9 @@ fn ip_url_and_config_print_what_is_remembered() {
     let dir = dir.display();
     assert_eq!(
         env.run(&["config", "web-1"]).success().stdout,
-        format!("--tlsverify\n--tlscacert={dir}/ca.pem\n--tlscert={dir}/cert.pem\n--tlskey={dir}/key.pem\n-H=tcp://10.0.0.7:2376\n")
+        format!(
+            "--tlsverify\n--tlscacert={dir}/ca.pem\n--tlscert={dir}/cert.pem\n--tlskey={dir}/key.pem\n-H=tcp://10.0.0.7:2376\n"
+        )
     );
     assert_eq!(env.run(&["version", "web-1"]).success().stdout, "26.1.5\n");
 }
@@ -33,7 +35,7 @@ fn several_addresses_come_in_the_order_typed_and_failures_hide_none() {
     // A name that is not there: nothing is begun.
     let unknown = env.run(&["ip", "a", "nobody"]).failure(4);
     assert_eq!(unknown.stdout, "");
-    env.run(&["ip", "nobody", "noone"]).failure(4).says(&["machines \"nobody\", \"noone\" do not exist"]);
+    let _ = env.run(&["ip", "nobody", "noone"]).failure(4).says(&["machines \"nobody\", \"noone\" do not exist"]);
 }
 
 #[test]
@@ -55,7 +57,7 @@ fn inspect_prints_the_record_whole_or_through_a_template() {
     assert_eq!(format("{{.driver.name}} {{.ssh.port}} {{.nothing}}"), "generic 2222 <no value>\n");
     assert_eq!(format("{{json .engine.labels}}"), "[\"team=web\"]\n");
     assert_eq!(format("{{range .engine.labels}}{{.}}{{end}}"), "team=web\n");
-    env.run(&["inspect", "-f", "{{.driver", "web-1"]).failure(2).says(&["--format: unclosed action"]);
+    let _ = env.run(&["inspect", "-f", "{{.driver", "web-1"]).failure(2).says(&["--format: unclosed action"]);
     assert!(env.run(&["inspect", "-o", "yaml", "web-1"]).success().stdout.contains("host: 10.0.0.7"));
 }
 
@@ -98,10 +100,13 @@ fn ls_filters_formats_and_writes_documents() {
         assert_eq!(ls(&args).success().stdout, names, "{filters:?}");
     }
     assert_eq!(ls(&["-f", "{{.Name}}\\t{{.Active}}"]).success().stdout, "db-1\t-\nweb-1\t*\n");
-    assert_eq!(ls(&["-f", "table {{.Name}}\\t{{upper .DriverName}}"]).success().stdout, "NAME    DRIVER\ndb-1    NONE\nweb-1   GENERIC\n");
+    assert_eq!(
+        ls(&["-f", "table {{.Name}}\\t{{upper .DriverName}}"]).success().stdout,
+        "NAME    DRIVER\ndb-1    NONE\nweb-1   GENERIC\n"
+    );
     let unknown = ls(&["-f", "{{.Name}} {{.Nome}}"]).failure(2).says(&["can't evaluate field Nome", "hint: "]);
     assert_eq!(unknown.stdout, "", "nothing half-done is printed");
-    ls(&["--filter", "colour=red"]).failure(2).says(&["unsupported filter key 'colour'"]);
+    let _ = ls(&["--filter", "colour=red"]).failure(2).says(&["unsupported filter key 'colour'"]);
     let rows: Value = serde_json::from_str(&ls(&["-o", "json"]).success().stdout).expect("JSON");
     assert_eq!(rows[1]["name"], "web-1");
     assert_eq!(rows[1]["active"], true);
@@ -124,11 +129,11 @@ fn a_certificate_that_ends_soon_is_told_of() {
 fn active_is_the_machine_docker_talks_to() {
     let mut env = Env::new();
     record::put(&env, &record::running("web-1"));
-    env.run(&["active"]).failure(1).says(&["no active machine found", "DOCKER_HOST is not set", "hint: "]);
+    let _ = env.run(&["active"]).failure(1).says(&["no active machine found", "DOCKER_HOST is not set", "hint: "]);
     env.set("DOCKER_HOST", "tcp://10.0.0.7:2376");
     assert_eq!(env.run(&["active"]).success().stdout, "web-1\n");
     env.set("DOCKER_HOST", "tcp://10.9.9.9:2376");
-    env.run(&["active"]).failure(1).says(&["no machine has the address tcp://10.9.9.9:2376"]);
+    let _ = env.run(&["active"]).failure(1).says(&["no machine has the address tcp://10.9.9.9:2376"]);
 }
 
 #[test]
@@ -148,7 +153,8 @@ fn a_reader_that_leaves_ends_it_quietly() {
     }
     for command in ["ls --no-probe", "ls -q", "help", "inspect machine-1", "completions bash"] {
         // The pipe's other end is closed before the program starts.
-        let seen = env.command("bash", &["-c", &format!("set -o pipefail; machine {command} | exec 0<&-")]).run().success();
+        let seen =
+            env.command("bash", &["-c", &format!("set -o pipefail; machine {command} | exec 0<&-")]).run().success();
         assert_eq!(seen.stderr, "", "{command}");
     }
 }

@@ -8,14 +8,14 @@ use crate::record;
 fn what_is_typed_wrong_is_2() {
     let env = Env::new();
     record::put(&env, &record::running("web-1"));
-    env.run(&["frobnicate"]).failure(2).says(&["unrecognized subcommand 'frobnicate'"]);
-    env.run(&["ls", "--bogus"]).failure(2).says(&["unexpected argument '--bogus'"]);
-    env.run(&["url", "a", "b"]).failure(2).says(&["unexpected argument 'b'"]);
-    env.run(&["url", "under_score"]).failure(2).says(&["under_score"]);
-    env.run(&["env", "-u", "web-1"]).failure(2).says(&["cannot be used with"]);
-    env.run(&["set", "web-1"]).failure(2).says(&["nothing to set", "hint: "]);
-    env.run(&["scp", "a", "b"]).failure(2).says(&["neither side is a machine", "hint: "]);
-    env.run(&["bundle", "build", "tape:x"]).failure(2).says(&["tape", "hint: "]);
+    let _ = env.run(&["frobnicate"]).failure(2).says(&["unrecognized subcommand 'frobnicate'"]);
+    let _ = env.run(&["ls", "--bogus"]).failure(2).says(&["unexpected argument '--bogus'"]);
+    let _ = env.run(&["url", "a", "b"]).failure(2).says(&["unexpected argument 'b'"]);
+    let _ = env.run(&["url", "under_score"]).failure(2).says(&["under_score"]);
+    let _ = env.run(&["env", "-u", "web-1"]).failure(2).says(&["cannot be used with"]);
+    let _ = env.run(&["set", "web-1"]).failure(2).says(&["nothing to set", "hint: "]);
+    let _ = env.run(&["scp", "a", "b"]).failure(2).says(&["neither side is a machine", "hint: "]);
+    let _ = env.run(&["bundle", "build", "tape:x"]).failure(2).says(&["tape", "hint: "]);
 }
 
 #[test]
@@ -48,39 +48,39 @@ fn an_empty_variable_counts_as_unset() {
     let mut env = Env::new();
     env.set("MACHINE_PROGRESS", "");
     env.set("MACHINE_STORAGE_PATH", "");
-    env.run(&["ls", "-q"]).success();
-    env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:1"]).success();
+    let _ = env.run(&["ls", "-q"]).success();
+    let _ = env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:1"]).success();
     assert!(env.home().join(".local/share/machine/machines/x").exists(), "the data folder is used");
 }
 
 #[test]
 fn rm_asks_a_person_or_needs_to_be_told() {
     let env = Env::new();
-    env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:1"]).success();
-    env.run(&["rm"]).failure(2).says(&["required arguments"]);
-    env.run(&["rm", "x"]).failure(2).says(&["nobody is there to ask whether x shall be removed", "hint: `-y`"]);
-    env.run(&["ls", "-q"]).success();
-    env.run(&["rm", "-y", "x", "nobody"]).failure(4).says(&["machine \"nobody\" does not exist"]);
+    let _ = env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:1"]).success();
+    let _ = env.run(&["rm"]).failure(2).says(&["required arguments"]);
+    let _ = env.run(&["rm", "x"]).failure(2).says(&["nobody is there to ask whether x shall be removed", "hint: `-y`"]);
+    let _ = env.run(&["ls", "-q"]).success();
+    let _ = env.run(&["rm", "-y", "x", "nobody"]).failure(4).says(&["machine \"nobody\" does not exist"]);
     assert_eq!(env.run(&["ls", "-q"]).success().stdout, "x\n", "all names are judged before anything is removed");
-    env.run(&["rm", "-y", "x"]).success().says(&["x: removed"]);
+    let _ = env.run(&["rm", "-y", "x"]).success().says(&["x: removed"]);
     assert_eq!(env.run(&["ls", "-q"]).success().stdout, "");
-    env.run(&["rm", "-y", "x"]).failure(4);
-    env.run(&["rm", "-f", "x"]).success().says(&["x: machine \"x\" does not exist"]);
+    let _ = env.run(&["rm", "-y", "x"]).failure(4);
+    let _ = env.run(&["rm", "-f", "x"]).success().says(&["x: machine \"x\" does not exist"]);
 }
 
 #[test]
 fn ssh_fails_with_255_for_reasons_of_its_own() {
     let env = Env::new();
-    env.run(&["ssh", "nobody", "true"]).failure(255).says(&["machine \"nobody\" does not exist"]);
-    env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:1"]).success();
-    env.run(&["ssh", "x", "true"]).failure(255).says(&["no SSH address"]);
+    let _ = env.run(&["ssh", "nobody", "true"]).failure(255).says(&["machine \"nobody\" does not exist"]);
+    let _ = env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:1"]).success();
+    let _ = env.run(&["ssh", "x", "true"]).failure(255).says(&["no SSH address"]);
 }
 
 #[test]
 fn regenerate_certs_asks_a_person_or_needs_to_be_told() {
     let env = Env::new();
     record::put(&env, &record::running("web-1"));
-    env.run(&["regenerate-certs", "web-1"]).failure(2).says(&["nobody is there to ask", "hint: `-f`"]);
+    let _ = env.run(&["regenerate-certs", "web-1"]).failure(2).says(&["nobody is there to ask", "hint: `-f`"]);
 }
 
 #[test]

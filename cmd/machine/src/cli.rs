@@ -14,7 +14,6 @@ use crate::env_vars as vars;
     version,
     disable_version_flag = true,
     subcommand_required = true,
-    arg_required_else_help = true,
     max_term_width = 110,
     after_help = "`machine help COMMAND` tells more. A command without a NAME acts on the machine called \"default\"."
 )]
@@ -88,4 +87,34 @@ pub(crate) enum Command {
     Url(commands::url::UrlArgs),
     Version(commands::version::VersionArgs),
     Watch(commands::watch::WatchArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn help(command: &mut clap::Command, name: &str, all: &mut String) {
+        let text = command.clone().term_width(100).render_long_help().to_string();
+        all.extend(["━━━ ", name, "\n", &text, "\n"]);
+        for child in command.get_subcommands_mut() {
+            let name = format!("{name} {}", child.get_name());
+            help(child, &name, all);
+        }
+    }
+
+    #[test]
+    fn help_of_every_command() {
+        let mut tree = crate::settings::without_empty_variables(Cli::command());
+        tree.build();
+        let mut all = String::new();
+        help(&mut tree, "machine", &mut all);
+        insta::assert_snapshot!(all);
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
 }

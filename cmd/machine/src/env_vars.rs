@@ -10,7 +10,7 @@ pub(crate) struct EnvVar {
     /// The name.
     pub(crate) name: &'static str,
     /// For docs/environment.md, which a test compares with this list.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by the test that compares the documentation"))]
+    #[cfg(test)]
     pub(crate) about: &'static str,
 }
 
@@ -18,7 +18,11 @@ macro_rules! variables {
     ($($(#[doc = $about:literal])+ $name:ident = $text:literal;)*) => {
         $(
             $(#[doc = $about])+
-            pub(crate) const $name: EnvVar = EnvVar { name: $text, about: concat!($($about),+) };
+            pub(crate) const $name: EnvVar = EnvVar {
+                name: $text,
+                #[cfg(test)]
+                about: concat!($($about),+),
+            };
         )*
         /// All of them.
         #[cfg(test)]
@@ -89,5 +93,19 @@ impl EnvVar {
     /// Whether it means yes. Go's words for true.
     pub(crate) fn is_true(self) -> bool {
         self.get().is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_is_documented() {
+        let page = include_str!("../../../docs/environment.md");
+        for variable in ALL {
+            let row = format!("| `{}` | {} |\n", variable.name, variable.about.trim());
+            assert!(page.contains(&row), "docs/environment.md lacks: {row}");
+        }
     }
 }

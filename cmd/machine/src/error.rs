@@ -95,8 +95,11 @@ enum Say {
 
 /// What failed, why, what exists now and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct CommandError {
+#[error("{}", .0.message)]
+pub(crate) struct CommandError(Box<Details>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Details {
     kind: Kind,
     message: String,
     causes: Vec<String>,
@@ -110,7 +113,7 @@ pub(crate) struct CommandError {
 impl CommandError {
     /// An error of a kind.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             kind,
             message: message.into(),
             causes: Vec::new(),
@@ -119,7 +122,7 @@ impl CommandError {
             step: None,
             before_anything: false,
             say: Say::All,
-        }
+        }))
     }
 
     /// An error of no special kind.
@@ -143,7 +146,9 @@ impl CommandError {
 
     /// Ends the program with a code, without a word.
     pub(crate) fn exit(code: u8) -> Self {
-        Self { say: Say::Nothing(code), ..Self::failure("") }
+        let mut error = Self::failure("");
+        error.0.say = Say::Nothing(code);
+        error
     }
 
     /// Several machines were tried, and what failed was said: the common code where there is one, else 1.
@@ -157,14 +162,14 @@ impl CommandError {
     /// The same with advice; earlier advice, nearer to the cause, wins.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint.get_or_insert_with(|| hint.into());
+        self.0.hint.get_or_insert_with(|| hint.into());
         self
     }
 
     /// The same with one cause in words.
     #[must_use]
     pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.causes.push(cause.into());
+        self.0.causes.push(cause.into());
         self
     }
 
@@ -174,9 +179,9 @@ impl CommandError {
         let mut next = Some(error);
         while let Some(e) = next {
             let text = e.to_string();
-            let known = self.causes.last().unwrap_or(&self.message);
+            let known = self.0.causes.last().unwrap_or(&self.0.message);
             if !known.contains(&text) {
-                self.causes.push(text);
+                self.0.causes.push(text);
             }
             next = e.source();
         }
@@ -186,52 +191,52 @@ impl CommandError {
     /// The same, of another kind.
     #[must_use]
     pub(crate) fn of(mut self, kind: Kind) -> Self {
-        self.kind = kind;
+        self.0.kind = kind;
         self
     }
 
     /// The same, as a refusal of `create` before anything was made.
     #[must_use]
     pub(crate) fn before_anything(mut self) -> Self {
-        self.before_anything = true;
+        self.0.before_anything = true;
         self
     }
 
     /// What kind it is.
     pub(crate) fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 
     /// The program's exit code for it.
     pub(crate) fn exit_code(&self) -> u8 {
-        match self.say {
+        match self.0.say {
             Say::Nothing(code) => code,
-            Say::All if self.before_anything && self.kind != Kind::Interrupted => exit_code::REFUSED,
-            Say::All => self.kind.exit_code(),
+            Say::All if self.0.before_anything && self.0.kind != Kind::Interrupted => exit_code::REFUSED,
+            Say::All => self.0.kind.exit_code(),
         }
     }
 
     /// What to print on stderr, or nothing; ends in a line break.
     pub(crate) fn report(&self) -> String {
         let mut text = String::new();
-        if self.say != Say::All {
+        if self.0.say != Say::All {
             return text;
         }
-        let _ = match &self.step {
-            Some(step) => writeln!(text, "error: {} (step {step})", self.message),
-            None => writeln!(text, "error: {}", self.message),
+        let _ = match &self.0.step {
+            Some(step) => writeln!(text, "error: {} (step {step})", self.0.message),
+            None => writeln!(text, "error: {}", self.0.message),
         };
-        for cause in &self.causes {
+        for cause in &self.0.causes {
             let mut lines = cause.lines();
             let _ = writeln!(text, "  caused by: {}", lines.next().unwrap_or_default());
             for line in lines {
                 let _ = writeln!(text, "    {line}");
             }
         }
-        for line in &self.aftermath {
+        for line in &self.0.aftermath {
             let _ = writeln!(text, "{line}");
         }
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = &self.0.hint {
             let _ = writeln!(text, "hint: {hint}");
         }
         text
@@ -239,18 +244,18 @@ impl CommandError {
 
     /// The same for programs (`--progress json`).
     pub(crate) fn to_json(&self, machine: Option<&str>) -> Option<Value> {
-        (self.say == Say::All).then(|| {
+        (self.0.say == Say::All).then(|| {
             json!({
                 "event": "error",
                 "machine": machine,
-                "kind": self.kind.word(),
-                "refused": self.before_anything,
+                "kind": self.0.kind.word(),
+                "refused": self.0.before_anything,
                 "exit_code": self.exit_code(),
-                "step": self.step,
-                "message": self.message,
-                "causes": self.causes,
-                "aftermath": self.aftermath,
-                "hint": self.hint,
+                "step": self.0.step,
+                "message": self.0.message,
+                "causes": self.0.causes,
+                "aftermath": self.0.aftermath,
+                "hint": self.0.hint,
             })
         })
     }
@@ -269,14 +274,16 @@ impl From<machine_provision::Error> for CommandError {
             K::Busy => Kind::Busy,
             K::Interrupted => Kind::Interrupted,
         };
-        Self {
+        Self(Box::new(Details {
+            kind,
+            message: e.message,
             causes: e.causes,
             aftermath: e.aftermath,
             hint: e.hint,
             step: e.step,
             before_anything: e.before_anything,
-            ..Self::new(kind, e.message)
-        }
+            say: Say::All,
+        }))
     }
 }
 
@@ -308,8 +315,8 @@ mod tests {
             .cause("10.0.0.1:22 did not answer within 60 s")
             .cause("connection refused\nsecond line")
             .hint("check the address");
-        error.step = Some("await-ssh".into());
-        error.aftermath = vec!["`machine create web-1` goes on, `machine rm web-1` gives up".into()];
+        error.0.step = Some("await-ssh".into());
+        error.0.aftermath = vec!["`machine create web-1` goes on, `machine rm web-1` gives up".into()];
         insta::assert_snapshot!(error.report(), @r"
         error: cannot reach web-1 over SSH (step await-ssh)
           caused by: 10.0.0.1:22 did not answer within 60 s
@@ -336,6 +343,14 @@ mod tests {
         ];
         for (kind, code) in kinds {
             assert_eq!(CommandError::new(kind, "x").exit_code(), code, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_code_is_documented() {
+        let page = include_str!("../../../docs/commands.md");
+        for code in ["0", "1", "2", "3", "4", "5", "6", "7", "130, 143, 129", "255"] {
+            assert!(page.contains(&format!("\n| {code} | ")), "docs/commands.md lacks code {code}");
         }
     }
 

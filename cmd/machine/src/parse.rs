@@ -33,7 +33,11 @@ pub(crate) fn complete() {
 /// Reads a command line, program included.
 pub(crate) fn parse(argv: Vec<OsString>) -> Result<Parsed, CommandError> {
     let args = argv.get(1..).unwrap_or_default();
-    let (command, choice) = tree(args)?;
+    let (mut command, choice) = tree(args)?;
+    if args.is_empty() {
+        Stdout.text(&command.render_help().to_string())?;
+        return Err(CommandError::exit(exit_code::OK));
+    }
     let parsed =
         command.try_get_matches_from(&argv).and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = parsed.map_err(|e| refuse(&e))?;
@@ -63,7 +67,7 @@ fn tree(args: &[OsString]) -> Result<(clap::Command, Option<Choice>), CommandErr
 /// Shows help, or what is wrong with the command line.
 fn refuse(error: &clap::Error) -> CommandError {
     let code = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // Help is what was asked for: data. A reader that has left has seen enough.
             let _ = error.print();
             exit_code::OK

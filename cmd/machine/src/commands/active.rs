@@ -19,8 +19,9 @@ pub(crate) fn run(session: &Session, _args: &ActiveArgs) -> Result<(), CommandEr
     };
     let host = env_vars::DOCKER_HOST.get().ok_or_else(|| none().cause("DOCKER_HOST is not set"))?;
     for entry in session.store()?.list()? {
-        let url = entry.record.ok().and_then(|record| record.endpoint).map(|endpoint| endpoint.url());
-        if url.is_some_and(|url| url == host) {
+        // Two may have had the same address, one after the other: the one that is off is not it.
+        let on = entry.record.ok().filter(|record| record.power.as_deref() != Some("stopped"));
+        if on.and_then(|record| record.endpoint).is_some_and(|endpoint| endpoint.url() == host) {
             return session.out.line(entry.name.as_str());
         }
     }

@@ -153,7 +153,7 @@ impl Line {
         let expiry = record.as_ref().and_then(|record| expiry_warning(record, OffsetDateTime::now_utc()));
         let error = [error, expiry].into_iter().flatten().collect::<Vec<_>>().join("; ");
         Self {
-            active: !url.is_empty() && env_vars::DOCKER_HOST.get().is_some_and(|host| host == url),
+            active: !off && !url.is_empty() && env_vars::DOCKER_HOST.get().is_some_and(|host| host == url),
             driver: record.as_ref().map_or_else(|| "not found".to_owned(), |record| record.driver.name.clone()),
             url: if off { String::new() } else { url },
             docker: docker.map_or_else(
@@ -269,4 +269,24 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_titles_and_documentation_agree() {
+        let page = include_str!("../../../../docs/output.md");
+        let line = Line::new("x".into(), None, "Error".into(), None, None, None);
+        let fields = line.fields();
+        for column in COLUMNS {
+            assert!(fields.get(column.field).is_some(), "{} has no value", column.field);
+            assert!(page.contains(&format!(".{}", column.field)), "docs/output.md lacks {}", column.field);
+        }
+        assert_eq!(fields.as_object().map(serde_json::Map::len), Some(COLUMNS.len()));
+        for key in line.document().as_object().expect("an object").keys() {
+            assert!(page.contains(&format!("| `{key}` | ")), "docs/output.md lacks {key}");
+        }
+    }
 }

@@ -148,6 +148,15 @@ fn words_are_read_as_in_go() {
 }
 
 #[test]
+fn every_function_is_documented() {
+    let page = include_str!("../../../../../docs/output.md");
+    let words: Vec<&str> = page.split(|c: char| !c.is_alphanumeric()).collect();
+    for name in super::functions::NAMES {
+        assert!(words.contains(name), "docs/output.md lacks {name}");
+    }
+}
+
+#[test]
 fn deep_nesting_is_refused() {
     assert_eq!(render(&format!("{{{{{}1{}}}}}", "(".repeat(5000), ")".repeat(5000))), "error: nested too deeply");
     assert_eq!(render(&"{{if .On}}".repeat(5000)), "error: nested too deeply");

@@ -1,0 +1,48 @@
+//! Every command shown in the documentation is one that the program takes.
+
+use std::path::Path;
+
+use machine_tests::Env;
+
+const PAGES: &[&str] = &["README.md", "docs/commands.md", "docs/config.md", "docs/environment.md", "docs/output.md"];
+
+#[test]
+fn commands_in_the_documentation_parse() {
+    let env = Env::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut seen = 0;
+    for page in PAGES {
+        let text = std::fs::read_to_string(root.join(page)).expect(page);
+        for line in console_lines(&text) {
+            for command in machine_commands(line) {
+                // Help is printed only once everything before it was understood. What follows `ssh NAME` is not ours.
+                let script = match command.strip_prefix("machine ssh") {
+                    Some(rest) => format!("machine ssh --help {rest}"),
+                    None => format!("{command} --help"),
+                };
+                let shown = env.sh(&script).success();
+                assert!(shown.stdout.contains("Usage: machine "), "{page}: {command}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} commands were found");
+}
+
+/// What stands behind `$ ` in ```console blocks.
+fn console_lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    text.lines().filter_map(move |line| {
+        if line.starts_with("```") {
+            inside = line == "```console";
+            return None;
+        }
+        line.strip_prefix("$ ").filter(|_| inside)
+    })
+}
+
+/// The `machine …` of a line, also within `$(…)` and `<(…)`.
+fn machine_commands(line: &str) -> Vec<&str> {
+    let starts = line.match_indices("machine ").filter(|(at, _)| *at == 0 || line[..*at].ends_with('('));
+    starts.map(|(at, _)| line[at..].split(')').next().unwrap_or_default()).collect()
+}
