@@ -39,20 +39,8 @@ pub(crate) async fn target(world: &World, record: &Record, paths: &MachinePaths)
         trust: pinned(paths, &ssh.host, ssh.port)?,
         jump: None,
     };
-    let mut jump = ssh.jump_host.clone();
-    if ssh.use_ssh_config {
-        let alias = resolve_alias(&ssh.host, &world.user).await?;
-        target.host = alias.host;
-        if ssh.port == 22 {
-            target.port = alias.port;
-        }
-        if !alias.identity_files.is_empty() && ssh.identity == "agent" {
-            target.identity.files = alias.identity_files;
-        }
-        jump = jump.or(alias.jump);
-    }
-    if let Some(jump) = jump {
-        target.jump = Some(Box::new(jump_target(world, &jump, &target.identity, paths).await?));
+    if let Some(jump) = &ssh.jump_host {
+        target.jump = Some(Box::new(jump_target(world, jump, &target.identity, paths).await?));
     }
     Ok(target)
 }
@@ -114,7 +102,7 @@ pub(crate) fn pin(paths: &MachinePaths, host: &str, port: u16, key: &PublicKey) 
 /// a person; nobody there means no.
 pub(crate) fn vouch(world: &World, ssh: &Ssh, key: &PublicKey, shown_by: &str) -> Result<()> {
     let shown = fingerprint(key);
-    let is_target = shown_by == address(&ssh.host, ssh.port) || ssh.use_ssh_config;
+    let is_target = shown_by == address(&ssh.host, ssh.port);
     if let Some(declared) = ssh.host_key.as_deref().filter(|_| is_target) {
         let right = match declared.parse::<Declared>()? {
             Declared::AcceptNew => true,

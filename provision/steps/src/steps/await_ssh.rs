@@ -21,6 +21,7 @@ const EXISTING: Duration = Duration::from_secs(20);
 
 async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     let ours = cx.driver()?.describe().injects_host_key;
+    resolve_alias(cx).await?;
     let mut target = first_target(cx).await?;
     // At most one new key for the jump host and one for the target.
     for _ in 0..3 {
@@ -46,6 +47,31 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         }
     }
     Err(crate::Error::failure(format!("{} shows another host key each time", target.display())))
+}
+
+/// A driver may know only an alias of the user's ssh config. What it stands for is looked up once and written down, so
+/// that docker clients, and an ssh that is not given that config, find the host too.
+async fn resolve_alias(cx: &mut Context<'_>) -> Result<()> {
+    let Some(ssh) = cx.record.ssh.clone().filter(|ssh| ssh.use_ssh_config) else { return Ok(()) };
+    let alias = ssh::resolve_alias(&ssh.host, &cx.world.user).await?;
+    if let Some(endpoint) = cx.record.endpoint.as_mut().filter(|endpoint| endpoint.host == ssh.host) {
+        endpoint.host.clone_from(&alias.host);
+    }
+    let identity = match alias.identity_files.first() {
+        Some(file) if ssh.identity == "agent" => format!("file:{}", file.display()),
+        _ => ssh.identity.clone(),
+    };
+    cx.record.ssh = Some(machine_host::record::Ssh {
+        host: alias.host,
+        port: if ssh.port == 22 { alias.port } else { ssh.port },
+        // `ssh -G` names the login user where the config names nobody; then the driver's word counts.
+        user: if alias.user == cx.world.user.login { ssh.user.clone() } else { alias.user },
+        identity,
+        jump_host: ssh.jump_host.clone().or(alias.jump),
+        use_ssh_config: false,
+        ..ssh
+    });
+    cx.save()
 }
 
 /// A key nobody has vouched for yet.

@@ -1,0 +1,198 @@
+//! How fast the program is, as ratios within one run: `cargo bench -p machine-tests`.
+//!
+//! `MACHINE_BIN` names another build to measure. Budgets are DESIGN §10's; `docs/performance.md` holds one run's numbers.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use machine_tests::{Env, FarLink, HostOptions, Lab, LabHost};
+use serde_json::{Value, json};
+
+fn main() {
+    if std::env::args().any(|a| a == "--list") {
+        return;
+    }
+    println!("machine: {}", std::env::var("MACHINE_BIN").unwrap_or_else(|_| "the bench profile's build".into()));
+    reading();
+    if let Some(lab) = Lab::open() {
+        creating(&lab);
+    }
+}
+
+/// Median of some runs.
+fn median(runs: usize, mut run: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..runs)
+        .map(|_| {
+            let begun = Instant::now();
+            run();
+            begun.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// Commands that read the store alone, with 1, 100 and 1,000 machines.
+fn reading() {
+    println!("\n## Reading the store (median of 21 runs; ratio to starting /bin/true)\n");
+    println!("| machines | command | ms | ratio to `true` | budget ms |\n|---|---|---|---|---|");
+    for count in [1, 100, 1000] {
+        let env = Env::new();
+        store(&env, count);
+        let program = std::fs::canonicalize(env.program()).expect("the program under test");
+        let time = |program: &std::path::Path, args: &[&str]| {
+            median(21, || {
+                let status = Command::new(program)
+                    .args(args)
+                    .env_clear()
+                    .env("HOME", env.home())
+                    .env("MACHINE_STORAGE_PATH", env.store())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::inherit())
+                    .status();
+                assert!(status.expect("the program starts").success(), "{args:?}");
+            })
+        };
+        let base = time("/bin/true".as_ref(), &[]);
+        let commands: [(&[&str], u32); 5] = [
+            (&["env", "--shell", "sh", "m1"], 5),
+            (&["ip", "m1"], 5),
+            (&["url", "m1"], 5),
+            (&["ls", "-q"], 30),
+            (&["ls", "--no-probe"], 30),
+        ];
+        for (args, budget) in commands {
+            let took = time(&program, args);
+            println!("| {count} | `{}` | {:.1} | {:.1} | {budget} |", args.join(" "), ms(took), ms(took) / ms(base));
+        }
+    }
+}
+
+fn store(env: &Env, count: usize) {
+    let write = |path: std::path::PathBuf, text: String| std::fs::write(path, text).expect("a file of our own");
+    std::fs::create_dir_all(env.store().join("machines")).expect("a folder of our own");
+    write(env.store().join("store.json"), r#"{"version":1,"id":"3a54a8a8-5d1f-4d0c-8a59-0f6d2f1c9d10"}"#.into());
+    for index in 1..=count {
+        let dir = env.store().join(format!("machines/m{index}"));
+        std::fs::create_dir(&dir).expect("a folder of our own");
+        let record = json!({
+            "version": 1, "name": format!("m{index}"), "id": format!("7f0c9f4e-2f5c-4b7e-9d0b-{index:012}"),
+            "created": "2026-01-02T03:04:05Z",
+            "driver": {"name": "generic", "settings": {"ip-address": "127.0.0.1", "ssh-user": "root", "ssh-port": 22}, "machine": {}},
+            "engine": {"labels": ["team=web"]},
+            "ssh": {"host": "127.0.0.1", "port": 22, "user": "root", "identity": "agent"},
+            "facts": {"arch": "amd64", "os": "Debian GNU/Linux 13 (trixie)", "kernel": "6.12", "glibc": "2.41", "systemd": 257, "iptables": false, "cgroup": 2, "root": true},
+            "installed": {"bundle": "abc", "bundle_name": "docker-26.1.5-trixie-amd64", "version": "26.1.5", "daemon_json": {"hosts": ["fd://"]}},
+            "endpoint": {"kind": "direct", "host": "127.0.0.1", "port": 2376, "host_port": 2376},
+            "power": "running",
+        });
+        write(dir.join("machine.json"), record.to_string());
+        let stamp = |event: Value| format!("{event}\n");
+        let journal = [
+            json!({"time": "2026-01-02T03:04:05Z", "event": "begin", "operation": "create"}),
+            json!({"time": "2026-01-02T03:04:09Z", "event": "end", "operation": "create"}),
+        ];
+        write(dir.join("journal.jsonl"), journal.into_iter().map(stamp).collect());
+    }
+}
+
+/// `create -d generic` split by step, near and far, the first time and when the host has the bundle.
+fn creating(lab: &Lab) {
+    for (place, round_trip) in [("on this computer", Duration::ZERO), ("40 ms away", Duration::from_millis(40))] {
+        let host = lab.host(HostOptions::default());
+        let near = SocketAddr::new(host.ip(), 22);
+        let link = (!round_trip.is_zero()).then(|| FarLink::to(near, round_trip));
+        let address = link.as_ref().map_or(near, FarLink::address);
+        let mut env = Env::new();
+        env.use_cache(&lab.cache());
+        // The bundle is in the cache before anything is measured.
+        env.run(&["bundle", "build"]).success();
+        let first = create(&env, &host, address);
+        let bundle = bundle_of(&env);
+        let plain = plain_upload(&host, address, &bundle);
+        println!("\n## `create -d generic`, a host {place}\n");
+        table(&first.steps);
+        let upload = first.upload.unwrap_or_default();
+        let mib = std::fs::metadata(&bundle).expect("the bundle").len() as f64 / f64::from(1 << 20);
+        println!(
+            "\nUpload of {mib:.0} MiB, unpacked and checked there: {:.1} MiB/s; `ssh host 'cat >file'`: {:.1} MiB/s; ratio {:.2} (budget 0.80)",
+            mib / upload.as_secs_f64(),
+            mib / plain.as_secs_f64(),
+            plain.as_secs_f64() / upload.as_secs_f64(),
+        );
+        env.run(&["rm", "-y", "bench"]).success();
+        let second = create(&env, &host, address);
+        println!("\n## `create` again, the host has the bundle, {place}\n");
+        table(&second.steps);
+        println!("\nRatio to the first: {:.2}", second.all.as_secs_f64() / first.all.as_secs_f64());
+        env.run(&["rm", "-y", "bench"]).success();
+    }
+}
+
+struct Run {
+    all: Duration,
+    steps: Vec<(String, f64)>,
+    /// From the first byte sent to the last.
+    upload: Option<Duration>,
+}
+
+fn create(env: &Env, host: &LabHost, address: SocketAddr) -> Run {
+    let (ip, port, key, seen) =
+        (address.ip().to_string(), address.port().to_string(), host.key().display().to_string(), host.host_key_fingerprint());
+    let args = [
+        "create", "bench", "-d", "generic", "--generic-ip-address", &ip, "--generic-ssh-port", &port, "--generic-ssh-key",
+        &key, "--generic-ssh-host-key", &seen, "--progress", "json",
+    ];
+    let begun = Instant::now();
+    let output = env.run(&args).success();
+    let all = begun.elapsed();
+    let mut steps = Vec::new();
+    let mut upload = None;
+    for line in output.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        if line["event"] == "finished" {
+            let seconds = line["seconds"].as_f64().unwrap_or_default();
+            let step = line["step"].as_str().unwrap_or_default().to_owned();
+            if step == "upload-engine" {
+                upload = Some(Duration::from_secs_f64(seconds));
+            }
+            steps.push((step, seconds));
+        }
+    }
+    assert!(!steps.is_empty(), "no steps in the progress:\n{}", output.stderr);
+    Run { all, steps, upload }
+}
+
+fn table(steps: &[(String, f64)]) {
+    println!("| step | s |\n|---|---|");
+    for (step, seconds) in steps {
+        println!("| {step} | {seconds:.2} |");
+    }
+    println!("| all steps | {:.2} |", steps.iter().map(|(_, s)| s).sum::<f64>());
+}
+
+/// The archive that was sent.
+fn bundle_of(env: &Env) -> std::path::PathBuf {
+    let inspect = env.run(&["inspect", "bench", "--format", "{{.installed.bundle}}"]).success();
+    let list = env.sh(&format!("ls \"$XDG_CACHE_HOME\"/machine/bundles/{}/*.tar.gz", inspect.stdout.trim())).success();
+    list.stdout.trim().into()
+}
+
+/// What the user's own ssh takes for the same bytes over the same line: the median of three.
+fn plain_upload(host: &LabHost, address: SocketAddr, file: &std::path::Path) -> Duration {
+    median(3, || {
+        let input = std::fs::File::open(file).expect("the bundle");
+        let status = Command::new("ssh")
+            .args(["-F", "/dev/null", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
+            .arg("-i")
+            .arg(host.key())
+            .args(["-p", &address.port().to_string(), &format!("root@{}", address.ip()), "cat >/root/plain"])
+            .stdin(input)
+            .status();
+        assert!(status.expect("ssh starts").success(), "plain upload");
+    })
+}
