@@ -7,4 +7,5 @@ mod env_command;
 mod harness;
 mod reading;
 mod record;
+mod signals;
 mod usage;

@@ -1,6 +1,7 @@
 //! Records written as a file: what the commands that read the store alone see. The form is that of version 1.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use machine_tests::Env;
@@ -45,8 +46,14 @@ pub(crate) fn put(env: &Env, record: &Value) -> PathBuf {
 pub(crate) fn put_text(env: &Env, name: &str, text: &str) -> PathBuf {
     let dir = env.store().join("machines").join(name);
     fs::create_dir_all(&dir).expect("a folder of our own");
-    let write = |path: PathBuf, text: &str| fs::write(path, text).expect("a file of our own");
+    let write = |path: PathBuf, text: &str| {
+        fs::File::create(path).and_then(|mut file| file.write_all(text.as_bytes())).expect("a file of our own");
+    };
     write(env.store().join("store.json"), r#"{"version":1,"id":"3a54a8a8-5d1f-4d0c-8a59-0f6d2f1c9d10"}"#);
     write(dir.join("machine.json"), text);
+    write(
+        dir.join("journal.jsonl"),
+        "{\"time\":\"2026-01-02T03:04:05Z\",\"event\":\"end\",\"operation\":\"create\"}\n",
+    );
     dir
 }

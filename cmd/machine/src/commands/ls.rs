@@ -1,7 +1,10 @@
 //! `machine ls`: one row for each machine, broken ones included.
 
+use std::path::Path;
 use std::time::Duration;
 
+use machine_host::Store;
+use machine_host::journal::{Event, Journal};
 use machine_host::record::Record;
 use machine_host::store::Entry;
 use machine_provision::operations::{self, ListOptions, Row};
@@ -85,7 +88,7 @@ pub(crate) fn run(session: &Session, args: &LsArgs) -> Result<(), CommandError> 
         return session.out.text(&names);
     }
     let lines = if args.no_probe || (args.quiet && !filter.needs_state()) {
-        store.list()?.into_iter().map(Line::remembered).collect()
+        store.list()?.into_iter().map(|entry| Line::remembered(&store, entry)).collect()
     } else {
         let options = ListOptions { deadline: args.timeout, probe: true };
         let machines =
@@ -111,11 +114,11 @@ pub(crate) fn run(session: &Session, args: &LsArgs) -> Result<(), CommandError> 
 
 impl Line {
     /// By the record alone.
-    fn remembered(entry: Entry) -> Self {
+    fn remembered(store: &Store, entry: Entry) -> Self {
         let name = entry.name.to_string();
         match entry.record {
             Ok(record) => {
-                let state = remembered_state(&record);
+                let state = remembered_state(&store.machine_paths(&entry.name).journal(), &record);
                 let docker = record.installed.as_ref().map(|installed| installed.version.clone());
                 Self::new(name, Some(record), state, docker, None, None)
             }
@@ -234,16 +237,21 @@ impl crate::filter::Filtered for Line {
     }
 }
 
-/// The state as last known.
-fn remembered_state(record: &Record) -> String {
+/// The state as last known, by record and journal. As `operations::list` without probing, which needs a runtime and a world
+/// and would cost more than reading a thousand records.
+fn remembered_state(journal: &Path, record: &Record) -> String {
     if record.removing {
         return "Removing".to_owned();
     }
-    if record.endpoint.is_none() {
-        return "Incomplete".to_owned();
+    let finished = matches!(Journal::last(journal), Ok(Some(last)) if matches!(last.event, Event::End { .. }));
+    if !finished
+        && let Ok(journal) = Journal::open(journal)
+        && !journal.state().has_completed("create")
+    {
+        let step = journal.state().stopped_at().map_or_else(|| "not begun".to_owned(), ToString::to_string);
+        return format!("Incomplete ({step})");
     }
-    let power = record.power.as_deref().unwrap_or("running");
-    let mut letters = power.chars();
+    let mut letters = record.power.as_deref().unwrap_or("unknown").chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 

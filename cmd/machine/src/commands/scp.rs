@@ -138,11 +138,10 @@ struct SshConfig {
 
 impl SshConfig {
     fn of(machines: &[Machine]) -> Result<Self, CommandError> {
-        let text: String = machines
-            .iter()
-            .map(|machine| client::ssh_config(&machine.record, &machine.paths))
-            .collect::<Result<Vec<_>, _>>()?
-            .join("\n");
+        let mut text = String::new();
+        for machine in machines {
+            text.extend([&client::ssh_config(&machine.record, &machine.paths)?, "\n"]);
+        }
         let dir = crate::world::runtime_dir()?;
         machine_host::atomic::create_dir_private(&dir)?;
         let path = dir.join(format!("scp-{}.ssh_config", std::process::id()));

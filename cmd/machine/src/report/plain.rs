@@ -1,7 +1,8 @@
 //! One line for each step: what logs and scripts get.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use machine_provision::{Event, Outcome};
 
@@ -12,17 +13,20 @@ use crate::output;
 pub(super) struct Plain {
     quiet: bool,
     /// The last thing said of each machine's step, so that a waiting loop does not repeat itself.
-    last: Mutex<HashMap<String, String>>,
+    last: Arc<Mutex<HashMap<String, String>>>,
 }
+
+/// A step that takes longer says what it does; the others only that they are done.
+const LONG: Duration = Duration::from_secs(1);
 
 impl Plain {
     pub(super) fn new() -> Self {
-        Self { quiet: false, last: Mutex::default() }
+        Self { quiet: false, last: Arc::default() }
     }
 
     /// Only what must be known.
     pub(super) fn quiet() -> Self {
-        Self { quiet: true, last: Mutex::default() }
+        Self { quiet: true, last: Arc::default() }
     }
 
     /// The line for an event, if it deserves one.
@@ -33,17 +37,42 @@ impl Plain {
                 Some(format!("{machine}: warning: {text} (step {step})"))
             }
             _ if self.quiet => None,
-            Event::Started { .. } | Event::Progress { bytes: Some(_), .. } => None,
+            Event::Started { machine, step, title } => {
+                let line = format!("{machine}: {step}: {title}");
+                last.insert(machine.clone(), line.clone());
+                self.say_if_long(machine.clone(), line);
+                None
+            }
+            Event::Progress { bytes: Some(_), .. } => None,
             Event::Progress { machine, step, text, bytes: None } => {
                 let line = format!("{machine}: {step}: {text}");
                 let before = last.insert(machine.clone(), line.clone());
                 (before.as_ref() != Some(&line)).then_some(line)
             }
             Event::Finished { machine, step, outcome, took } => {
+                last.remove(machine);
                 Some(format!("{machine}: {step} … {} ({})", outcome_words(outcome), seconds(*took)))
             }
-            Event::Failed { machine, step, took } => Some(format!("{machine}: {step} … failed ({})", seconds(*took))),
+            Event::Failed { machine, step, took } => {
+                last.remove(machine);
+                Some(format!("{machine}: {step} … failed ({})", seconds(*took)))
+            }
             Event::Note { machine, text } => Some(format!("{machine}: {text}")),
+        }
+    }
+}
+
+impl Plain {
+    /// Says the line after a while, if nothing else was said of the step until then.
+    fn say_if_long(&self, machine: String, line: String) {
+        let last = Arc::clone(&self.last);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(LONG).await;
+                if last.lock().unwrap_or_else(PoisonError::into_inner).get(&machine) == Some(&line) {
+                    output::say(&line);
+                }
+            });
         }
     }
 }
