@@ -8,4 +8,5 @@ mod harness;
 mod reading;
 mod record;
 mod signals;
+mod terminal;
 mod usage;

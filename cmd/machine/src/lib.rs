@@ -54,3 +54,9 @@ fn show(error: &CommandError) {
         output::say(report.trim_end());
     }
 }
+
+/// The command tree with every built-in driver's flags, for manual pages (`cargo run -p machine --example man -- DIR`).
+#[doc(hidden)]
+pub fn command() -> clap::Command {
+    parse::whole_tree()
+}

@@ -83,3 +83,13 @@ fn refuse(error: &clap::Error) -> CommandError {
     };
     CommandError::exit(code)
 }
+
+/// The tree with every built-in driver's flags.
+pub(crate) fn whole_tree() -> clap::Command {
+    let whole = Cli::command().mut_subcommand("create", |create| {
+        BuiltIn.all().fold(create, |create, driver| {
+            settings::add_flags(create.clone(), driver, &Config::default()).unwrap_or(create)
+        })
+    });
+    settings::without_empty_variables(whole)
+}
