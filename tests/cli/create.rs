@@ -168,7 +168,8 @@ fn timings_and_quiet() {
 #[test]
 fn the_store_is_private_and_nothing_is_left_elsewhere() {
     let env = Env::new();
-    let _ = env.run(&[&["create", "x", "-D"], URL].concat()).success();
+    let seen = env.run(&[&["create", "x", "-D"], URL].concat()).success();
+    assert!(!seen.stderr.contains("PRIVATE KEY"), "no key is traced");
     for folder in ["", "machines", "machines/x", "certs", "locks"] {
         let path = env.store().join(folder);
         let mode = path.metadata().expect("it is there").permissions().mode();

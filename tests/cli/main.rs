@@ -4,6 +4,7 @@ mod arrows;
 mod create;
 mod docs;
 mod env_command;
+mod handover;
 mod harness;
 mod reading;
 mod record;

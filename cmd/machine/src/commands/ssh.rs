@@ -13,13 +13,12 @@ use crate::{external, operation, terminal};
 
 /// Log in to a machine, or run a command on it
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "machine ssh [OPTIONS] [NAME] [COMMAND | SSH OPTION]...")]
 pub(crate) struct SshArgs {
-    /// Machine [default: the one called "default"]
-    #[arg(value_name = "NAME", add = clap_complete::engine::ArgValueCandidates::new(candidates))]
-    name: Option<String>,
-    /// Command to run there, or options of ssh
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<OsString>,
+    /// Machine [default: the one called "default"], then a command to run there or options of ssh
+    // One list: whatever follows the name is not ours, `-h` included.
+    #[arg(value_name = "NAME [COMMAND]", trailing_var_arg = true, allow_hyphen_values = true, add = clap_complete::engine::ArgValueCandidates::new(candidates))]
+    words: Vec<OsString>,
 }
 
 pub(crate) fn run(session: &Session, args: &SshArgs) -> Result<(), CommandError> {
@@ -27,15 +26,20 @@ pub(crate) fn run(session: &Session, args: &SshArgs) -> Result<(), CommandError>
 }
 
 fn connect(session: &Session, args: &SshArgs) -> Result<(), CommandError> {
-    let machine = session.machine(args.name.as_deref())?.reachable()?;
+    let (name, words) = match args.words.split_first() {
+        Some((name, words)) => (Some(name.to_string_lossy()), words),
+        None => (None, &[][..]),
+    };
+    let machine = session.machine(name.as_deref())?.reachable()?;
     if external::find("ssh") {
         let mut argv: Vec<OsString> =
             client::ssh_argv(&machine.record, &machine.paths)?.into_iter().map(OsString::from).collect();
-        argv.extend(args.command.iter().cloned());
+        argv.extend(words.iter().cloned());
         return Err(external::become_program(&argv));
     }
-    let command = (!args.command.is_empty())
-        .then(|| args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "));
+    let words = words.strip_prefix(&[OsString::from("--")]).unwrap_or(words);
+    let command =
+        (!words.is_empty()).then(|| words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "));
     let pty = (command.is_none() && std::io::stdin().is_terminal()).then(terminal::pty);
     let raw = pty.is_some().then(terminal::Raw::start).transpose()?;
     let code = operation::run(session, session.store()?, &ReportArgs::default(), |world, _| async move {
