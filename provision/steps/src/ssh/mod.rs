@@ -13,7 +13,7 @@ mod trust;
 
 pub(crate) use config::resolve_alias;
 pub(crate) use connect::{Refusal, connect};
-pub(crate) use connection::{Connection, Input, Reply, Tunnel};
+pub(crate) use connection::{Connection, Input};
 pub(crate) use known_hosts::lookup_user_known_hosts;
 pub(crate) use session::interactive;
 pub use session::{Keyboard, Pty};

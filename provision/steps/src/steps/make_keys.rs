@@ -14,7 +14,8 @@ step! {
 async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     cx.world.store.ensure_ca_at(&cx.world.ca, cx.record.tls_key)?;
     let mut made = false;
-    if !cx.paths.key().exists() {
+    let driver = cx.driver()?.describe();
+    if driver.ssh && !cx.paths.key().exists() {
         ssh_key::generate(&format!("machine {}", cx.record.name))?.write(&cx.paths.key())?;
         made = true;
     }
