@@ -14,6 +14,8 @@ use crate::{Error, Kind, Result};
 
 /// Where apply_engine.sh looks.
 const STAGED: &str = "/opt/machine/staged";
+/// What we asked of daemon.json, on the host: written and rolled back with it, whatever becomes of this computer.
+const DAEMON_WANTED: &str = "/opt/machine/daemon.wanted.json";
 
 /// One file with its bytes.
 pub(crate) struct File {
@@ -64,10 +66,7 @@ impl EngineConfig {
         let environment = cx.record.engine.env.clone();
         let on_host = cx.facts().await?.daemon_json.clone();
         let foreign_dockerd = cx.facts().await?.foreign_dockerd().map(str::to_owned);
-        let ours = wanted_daemon_json(cx)?;
-        let base = cx.record.installed.as_ref().map_or(Value::Null, |i| i.daemon_json.clone());
-        let daemon_json = daemon::merge(&base, &on_host, &ours)
-            .map_err(|clash| Error::new(Kind::Usage, clash.to_string()).hint(clash.hint()))?;
+        let (ours, daemon_json) = merged(cx).await?;
 
         let mut files = Vec::new();
         if let Wanted::Adopted = wanted {
@@ -162,6 +161,16 @@ fn tar_of(files: &[File]) -> Vec<u8> {
         let _ = tar.append_data(&mut header, &file.sha256, file.bytes.as_slice());
     }
     tar.into_inner().unwrap_or_default()
+}
+
+/// What we ask of daemon.json, and what comes of it together with what the host's owner wrote there. Refuses a clash.
+pub(crate) async fn merged(cx: &mut Context<'_>) -> Result<(Value, Value)> {
+    let on_host = cx.facts().await?.daemon_json.clone();
+    let ours = wanted_daemon_json(cx)?;
+    let base = cx.record.installed.as_ref().map_or(Value::Null, |i| i.daemon_json.clone());
+    let merged = daemon::merge(&base, &on_host, &ours)
+        .map_err(|clash| Error::new(Kind::Usage, clash.to_string()).hint(clash.hint()))?;
+    Ok((ours, merged))
 }
 
 /// Our part of daemon.json.

@@ -49,12 +49,12 @@ pub struct Context<'w> {
     pub(crate) wanted: Option<Wanted>,
     /// `upgrade`: to this one.
     pub(crate) upgrade_to: Option<machine_engine::Bundle>,
+    /// `upgrade`: the words that asked for it, kept once the engine runs.
+    pub(crate) upgrade_asked: Option<String>,
     /// `upgrade`: seconds for a unit to start.
     pub(crate) unit_seconds: Option<u32>,
     /// `regenerate-certs`: even where the old ones serve.
     pub(crate) renew_certificates: bool,
-    /// When the certificates issued in this run end, RFC 3339.
-    pub(crate) certificate_expires: Option<String>,
     connection: Option<Connection>,
     facts: Option<HostFacts>,
 }
@@ -74,9 +74,9 @@ impl<'w> Context<'w> {
             stages: (Vec::new(), None),
             wanted: None,
             upgrade_to: None,
+            upgrade_asked: None,
             unit_seconds: None,
             renew_certificates: false,
-            certificate_expires: None,
             connection: None,
             facts: None,
         })

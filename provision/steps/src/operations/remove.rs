@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use machine_host::journal::{Event, Journal};
 use machine_host::name::HostName;
 use machine_templates::remote::{CloseTcp, Uninstall, lines};
 use serde_json::{Value, json};
@@ -106,15 +107,12 @@ async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// Whether we may have changed anything on the host: from the claim on.
+/// Whether we may have changed anything on the host: from the claim on, in whatever operation it was.
 pub(super) fn touched(cx: &Context<'_>) -> bool {
-    let state = cx.journal.state();
-    let claimed = |id: &machine_host::journal::StepId| id.as_str() == "claim-host";
-    cx.record.installed.is_some()
-        || state.done.iter().any(claimed)
-        || state.current.as_ref().is_some_and(|(id, _)| claimed(id))
-        || state.failed.as_ref().is_some_and(|(id, _)| claimed(id))
-        || state.has_completed("create")
+    // A journal that cannot be read tells nothing: then the host is asked, which finds its owner file or none.
+    let Ok(events) = Journal::events(&cx.paths.journal()) else { return true };
+    let claimed = |event: &Event| matches!(event, Event::Started { step, .. } if step.as_str() == "claim-host");
+    cx.record.installed.is_some() || cx.journal.damage().is_some() || events.iter().any(|e| claimed(&e.event))
 }
 
 /// Keys and certificates of ours on a host.

@@ -67,13 +67,8 @@ pub async fn upgrade(world: &World, name: &HostName, options: &UpgradeOptions) -
     }
     cx.upgrade_to = Some(bundle);
     cx.unit_seconds = options.unit_seconds;
-    let outcome = run(cx, "upgrade").await?;
-    // What was asked for last is what a later `provision` on a new computer should find.
-    if options.bundle.is_some() {
-        cx.record.engine.bundle.clone_from(&options.bundle);
-        cx.save()?;
-    }
-    Ok(outcome)
+    cx.upgrade_asked.clone_from(&options.bundle);
+    run(cx, "upgrade").await
 }
 
 async fn prepare(cx: &mut Context<'_>, options: &UpgradeOptions) -> Result<(Bundle, UpgradePlan)> {

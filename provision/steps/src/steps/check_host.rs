@@ -3,7 +3,7 @@
 use super::step;
 use crate::bundle::Wanted;
 use crate::step::Context;
-use crate::{Outcome, Result, bundle};
+use crate::{Outcome, Result, bundle, engine_config};
 
 step! {
     /// The host can carry the engine and nothing on it is in the way.
@@ -27,6 +27,8 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         let unpacked = manifest.archive.as_ref().map_or(0, |a| a.unpacked);
         facts.check_space(if there { 0 } else { unpacked })?;
     }
+    // A clash with the host's own daemon.json is said while the host is still as it was.
+    engine_config::merged(cx).await?;
     match facts.warning() {
         Some(text) => Ok(Outcome::Warned(text)),
         None => Ok(Outcome::Done),

@@ -1,6 +1,5 @@
 //! Certificates for the engine and its clients.
 
-use machine_host::clock;
 use machine_host::record::TlsKey;
 use machine_host::tls::{Ca, CertInfo, Pair, copy_client, issue_server, verify_chain};
 use time::{Duration, OffsetDateTime};
@@ -21,17 +20,11 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     let ca = cx.world.store.ensure_ca_at(&cx.world.ca, cx.record.tls_key)?;
     let mut changed = copy_client(&ca, &cx.paths)?;
     let names = names(cx);
-    let expires = match usable(cx, &ca, &names) {
-        Some(info) if !cx.renew_certificates => info.not_after,
-        _ => {
-            let pair = issue_server(&ca, &names, cx.record.tls_key)?;
-            pair.write(&cx.paths.server_cert(), &cx.paths.server_key())?;
-            changed = true;
-            pair.expires
-        }
-    };
-    let expires = clock::format(expires.min(ca.client.expires));
-    cx.certificate_expires = Some(expires);
+    if cx.renew_certificates || !usable(cx, &ca, &names) {
+        let pair = issue_server(&ca, &names, cx.record.tls_key)?;
+        pair.write(&cx.paths.server_cert(), &cx.paths.server_key())?;
+        changed = true;
+    }
     Ok(if changed { Outcome::Done } else { Outcome::AlreadySo })
 }
 
@@ -56,13 +49,15 @@ fn names(cx: &Context<'_>) -> Vec<String> {
     unique
 }
 
-/// The certificate that is there, if it still serves.
-fn usable(cx: &Context<'_>, ca: &Ca, names: &[String]) -> Option<CertInfo> {
-    let pair = Pair::read(&cx.paths.server_cert(), &cx.paths.server_key()).ok()?;
-    verify_chain(&pair.cert_pem, &ca.cert_pem).ok()?;
-    let info = CertInfo::parse(&pair.cert_pem).ok()?;
+/// Whether the certificate that is there still serves.
+fn usable(cx: &Context<'_>, ca: &Ca, names: &[String]) -> bool {
+    let Ok(pair) = Pair::read(&cx.paths.server_cert(), &cx.paths.server_key()) else { return false };
+    let Ok(info) = CertInfo::parse(&pair.cert_pem) else { return false };
+    if verify_chain(&pair.cert_pem, &ca.cert_pem).is_err() {
+        return false;
+    }
     let rsa = pair.key_pem.expose().len() > 1000;
     let right_type = rsa == (cx.record.tls_key == TlsKey::Rsa);
     let fresh = info.not_after - OffsetDateTime::now_utc() > RENEW_BEFORE;
-    (fresh && right_type && names.iter().all(|name| info.covers(name))).then_some(info)
+    fresh && right_type && names.iter().all(|name| info.covers(name))
 }

@@ -1,9 +1,13 @@
 //! Brings the engine to the staged settings, or back to what it was.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use machine_engine::layout;
+use machine_host::clock;
+use machine_host::paths::MachinePaths;
 use machine_host::record::{Foreign, Installed};
+use machine_host::tls::CertInfo;
 use machine_templates::remote::{ApplyEngine, SwitchEngine, lines};
 
 use super::step;
@@ -20,6 +24,12 @@ step! {
 
 /// For one unit to start: a cold disk and many containers take their time.
 const UNIT_SECONDS: u32 = 60;
+
+/// When the first of the machine's certificates ends, read from the files: an earlier run may have issued them.
+fn certificates_expire(paths: &MachinePaths) -> Option<String> {
+    let end = |path: PathBuf| Some(CertInfo::parse(&std::fs::read_to_string(path).ok()?).ok()?.not_after);
+    Some(clock::format(end(paths.server_cert())?.min(end(paths.client_cert())?)))
+}
 
 async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     let config = EngineConfig::build(cx).await?;
@@ -39,7 +49,7 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         daemon_json: config.ours,
         storage_driver: old.as_ref().and_then(|i| i.storage_driver.clone()),
         previous: old.as_ref().and_then(|i| i.previous.clone()),
-        certificate_expires: cx.certificate_expires.clone().or_else(|| old.as_ref()?.certificate_expires.clone()),
+        certificate_expires: certificates_expire(&cx.paths),
         unknown: old.as_ref().map(|i| i.unknown.clone()).unwrap_or_default(),
     };
     if let Some(old) = old.filter(|o| o.bundle != new.bundle) {
@@ -50,6 +60,11 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         cx.record.engine.foreign = None;
     }
     cx.record.installed = Some(new);
+    // What was asked for last is what a later `provision` on a new computer should find. Saved in one with the engine: a
+    // kill in between must not leave the old wish, or the next `provision` would go back.
+    if let Some(asked) = cx.upgrade_asked.take() {
+        cx.record.engine.bundle = Some(asked);
+    }
     cx.save()?;
     cx.forget_facts();
     if let Some(digest) = wanted.digest() {
