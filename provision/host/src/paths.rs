@@ -41,6 +41,8 @@ pub const SERVER_CERT: &str = "server.pem";
 pub const SERVER_KEY: &str = "server-key.pem";
 /// The watcher's forwards and refusals.
 pub const FORWARDS: &str = "forwards.json";
+/// The watcher's last words.
+pub const WATCHER_LOG: &str = "watcher.log";
 
 /// Prefix of a file that is being written: see [`crate::atomic`].
 pub(crate) const TEMPORARY: &str = ".tmp-";
@@ -169,5 +171,10 @@ impl MachinePaths {
     /// [`FORWARDS`].
     pub fn forwards(&self) -> PathBuf {
         self.dir.join(FORWARDS)
+    }
+
+    /// [`WATCHER_LOG`].
+    pub fn watcher_log(&self) -> PathBuf {
+        self.dir.join(WATCHER_LOG)
     }
 }

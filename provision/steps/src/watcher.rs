@@ -1,46 +1,130 @@
-//! The watcher (being written).
+//! The watcher: one background process per machine that brings the machine's ports to this computer, over SSH.
+//!
+//! It keeps one SSH connection, carries the engine's port to a port of its own on 127.0.0.1 (`endpoint: tunnel`), asks
+//! the engine through that port, with mutual TLS, which ports its containers publish, and listens on 127.0.0.1 for each
+//! of them. What it carries, and what it cannot, stands in `forwards.json`, which counts only while the lock `w-NAME` is
+//! held. Nothing depends on its life: whoever finds it dead starts another.
+//!
+//! Read [`serve`] for what it does, [`start`] for how it comes to be, [`end`] for how it goes.
 
+mod carry;
+mod end;
+mod engine;
+mod listen;
+mod published;
+mod serve;
+mod start;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use machine_host::lock::Lock;
 use machine_host::name::HostName;
 use machine_host::paths::MachinePaths;
-use machine_host::record::Record;
+use machine_host::record::{Endpoint, EndpointKind, Record};
 
-use crate::{Error, Result, World};
+pub use self::state::{Forward, Forwards, Reason, Refusal};
+use crate::{Error, Result, World, client, reach};
 
-/// One forwarded port.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Forward {
-    /// Port here.
-    pub port: u16,
+/// Time for another process that is ending to let go of the watcher's lock. Who does not get it is not needed.
+const LOCK: Duration = Duration::from_millis(500);
+
+/// Brings the ports that containers publish to 127.0.0.1: starts the machine's watcher, or mends it, and answers once
+/// it has heard from the engine.
+///
+/// # Errors
+/// The machine is stopped, unfinished or has no SSH; the host or its engine does not answer.
+pub async fn forward(world: &World, name: &HostName) -> Result<Forwards> {
+    let record = world.store.read(name)?;
+    if record.removing {
+        return Err(Error::failure(format!("machine \"{name}\" is being removed"))
+            .hint(format!("finish it: machine rm {name}")));
+    }
+    client::endpoint_url(&record)?;
+    reach::ssh_of(&record)?;
+    let forwards = start::answering(world, name).await?;
+    if let Some(endpoint) = record.endpoint.filter(|e| e.kind == EndpointKind::Tunnel && e.port != forwards.engine_port)
+    {
+        let text = format!(
+            "port {} of this computer, where clients look for the engine, is taken by another program; the engine is at port {} now (`machine provision {name}` tells clients)",
+            endpoint.port, forwards.engine_port
+        );
+        (world.events)(crate::Event::Note { machine: name.to_string(), text });
+    }
+    Ok(forwards)
 }
 
-/// What the watcher carries.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Forwards {
-    /// Ports.
-    pub forwards: Vec<Forward>,
+/// What the machine's watcher carries now; `None` where none lives.
+///
+/// # Errors
+/// The store's lock files cannot be read.
+pub fn forwards(world: &World, name: &HostName) -> Result<Option<Forwards>> {
+    Ok(start::living(world, name)?.and_then(|(_, forwards)| forwards))
 }
 
-/// Starts or mends the watcher.
-pub async fn forward(_world: &World, _name: &HostName) -> Result<Forwards> {
-    Err(Error::failure("not built yet"))
+/// Whether a machine gets a watcher unasked: it has no address of its own, or nothing but SSH reaches it.
+pub(crate) fn automatic(record: &Record) -> bool {
+    let tunnel = record.endpoint.as_ref().is_some_and(|e| e.kind == EndpointKind::Tunnel);
+    let here = |host: &str| host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    tunnel || record.ssh.as_ref().is_some_and(|ssh| here(&ssh.host) && ssh.jump_host.is_none())
 }
 
-/// What the watcher carries now.
-pub fn forwards(_world: &World, _name: &HostName) -> Result<Option<Forwards>> {
-    Ok(None)
+/// Starts or mends the watcher of a machine that should have one: without an address of its own, or asked for before.
+/// For `create`, `start`, `restart` and `ssh`.
+///
+/// # Errors
+/// As [`forward`]; its callers tell, and go on.
+pub async fn mend(world: &World, name: &HostName) -> Result<()> {
+    let record = world.store.read(name)?;
+    let wanted = automatic(&record) || world.store.machine_paths(name).forwards().exists();
+    if !wanted || record.removing || record.ssh.is_none() || record.endpoint.is_none() {
+        return Ok(());
+    }
+    start::answering(world, name).await.map(drop)
 }
 
-/// The watcher itself.
-pub async fn run_watcher(_world: &World, _name: &HostName) -> Result<()> {
-    Err(Error::failure("not built yet"))
+/// The watcher itself, until it is told to stop, the machine is gone, or SSH has been lost for half a minute.
+///
+/// # Errors
+/// The host cannot be reached any more. Another watcher that lives already is not an error.
+pub async fn run_watcher(world: &World, name: &HostName) -> Result<()> {
+    start::leave_terminal();
+    let (locks, what) = (world.store.locks(), format!("watch {name}"));
+    let lock = Lock::Watcher(name.clone());
+    let taken = tokio::task::spawn_blocking(move || locks.acquire(lock, LOCK, &what)).await;
+    let taken = taken.map_err(|e| Error::failure("a task of ours died").caused_by(&e))?;
+    let _guard = match taken {
+        Ok(guard) => guard,
+        Err(e) if e.kind() == machine_host::error::Kind::Busy => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    serve::serve(world, name).await
 }
 
-/// Carries the engine's port to here; returns the local port.
-pub(crate) async fn tunnel(_world: &World, _record: &Record, _paths: &MachinePaths) -> Result<u16> {
-    Err(Error::failure("not built yet"))
+/// Carries the engine's port to here; returns the local port, which stays the same for the machine's life unless
+/// another program takes it.
+///
+/// # Errors
+/// The host or its engine does not answer through SSH.
+pub(crate) async fn tunnel(world: &World, record: &Record, _paths: &MachinePaths) -> Result<u16> {
+    let name: HostName = record.name.parse()?;
+    Ok(start::answering(world, &name).await?.engine_port)
 }
 
-/// Ends the watcher.
-pub(crate) async fn stop(_world: &World, _record: &Record, _paths: &MachinePaths) -> Result<()> {
-    Ok(())
+/// Ends the watcher, where one lives, and waits until it is gone.
+///
+/// # Errors
+/// It does not end, or is not ours to end.
+pub(crate) async fn stop(world: &World, record: &Record, _paths: &MachinePaths) -> Result<()> {
+    end::end(world, &record.name.parse()?).await
+}
+
+/// The engine's address on the host, or why there is none.
+fn endpoint(record: &Record) -> Result<&Endpoint> {
+    record.endpoint.as_ref().filter(|e| e.kind != EndpointKind::Url).ok_or_else(|| {
+        Error::failure(format!("the engine of machine \"{}\" has no port yet", record.name))
+            .hint(format!("go on with it: machine create {}", record.name))
+    })
 }

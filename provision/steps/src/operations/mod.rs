@@ -21,4 +21,4 @@ pub use session::ssh_session;
 pub use set::{EngineChanges, SetOptions, set};
 pub use upgrade::{UpgradeOptions, UpgradePlan, plan_upgrade, upgrade};
 
-pub use crate::watcher::{Forward, Forwards, forward, forwards, run_watcher};
+pub use crate::watcher::{Forward, Forwards, Reason, Refusal, forward, forwards, mend, run_watcher};
