@@ -1,7 +1,5 @@
 //! Three-way merge of `daemon.json`: last written by us, on the host now, wanted now.
 
-#![expect(clippy::result_large_err, reason = "a merge is made once per command, and its callers want the plain fields")]
-
 use serde_json::{Map, Value, json};
 
 use super::OURS;

@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn a_signal_ends_a_probe_that_hangs() {
         let (stop, cancel) = tokio::sync::watch::channel(false);
-        let hanging = until::<(), _, _>(wait(&cancel), || std::future::pending::<Probe<()>>());
+        let hanging = until::<(), _, _>(wait(&cancel), std::future::pending::<Probe<()>>);
         let (error, ()) = tokio::join!(hanging, async {
             stop.send_replace(true);
         });

@@ -1,10 +1,8 @@
 //! `machine ls`: one row for each machine, broken ones included.
 
-use std::path::Path;
 use std::time::Duration;
 
 use machine_host::Store;
-use machine_host::journal::{Event, Journal};
 use machine_host::record::Record;
 use machine_host::store::Entry;
 use machine_provision::operations::{self, ListOptions, Row};
@@ -118,7 +116,7 @@ impl Line {
         let name = entry.name.to_string();
         match entry.record {
             Ok(record) => {
-                let state = remembered_state(&store.machine_paths(&entry.name).journal(), &record);
+                let state = operations::recorded_state(&store.machine_paths(&entry.name).journal(), &record).to_string();
                 let docker = record.installed.as_ref().map(|installed| installed.version.clone());
                 Self::new(name, Some(record), state, docker, None, None)
             }
@@ -235,24 +233,6 @@ impl crate::filter::Filtered for Line {
     fn is_broken(&self) -> bool {
         self.record.is_none()
     }
-}
-
-/// The state as last known, by record and journal. As `operations::list` without probing, which needs a runtime and a world
-/// and would cost more than reading a thousand records.
-fn remembered_state(journal: &Path, record: &Record) -> String {
-    if record.removing {
-        return "Removing".to_owned();
-    }
-    let finished = matches!(Journal::last(journal), Ok(Some(last)) if matches!(last.event, Event::End { .. }));
-    if !finished
-        && let Ok(journal) = Journal::open(journal)
-        && !journal.state().has_completed("create")
-    {
-        let step = journal.state().stopped_at().map_or_else(|| "not begun".to_owned(), ToString::to_string);
-        return format!("Incomplete ({step})");
-    }
-    let mut letters = record.power.as_deref().unwrap_or("unknown").chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// A word about a certificate that ends soon.

@@ -157,7 +157,7 @@ async fn look(world: &World, name: HostName, record: Record, options: ListOption
 }
 
 /// What record and journal say, without asking anybody.
-pub(crate) fn recorded_state(journal: &std::path::Path, record: &Record) -> State {
+pub fn recorded_state(journal: &std::path::Path, record: &Record) -> State {
     if record.removing {
         return State::Removing;
     }

@@ -12,7 +12,7 @@ mod set;
 mod upgrade;
 
 pub use create::{CreateRequest, Created, OnFailure, create};
-pub use list::{ListOptions, Row, State, list, status};
+pub use list::{ListOptions, Row, State, list, recorded_state, status};
 pub use power::{kill, restart, start, stop};
 pub use provision::provision;
 pub use regenerate_certs::regenerate_certs;

@@ -85,7 +85,7 @@ pub(crate) struct Connection {
     display: String,
     user: String,
     /// Kept alive for as long as the stream through it is used.
-    _through: Option<Arc<Connection>>,
+    _through: Option<Arc<Self>>,
 }
 
 impl Connection {
