@@ -91,6 +91,7 @@ enum BundleCommand {
 const COLUMNS: &[Column] = &[
     Column { field: "Name", title: "NAME" },
     Column { field: "Digest", title: "DIGEST" },
+    Column { field: "ShortDigest", title: "DIGEST" },
     Column { field: "Engine", title: "ENGINE" },
     Column { field: "Arch", title: "ARCH" },
     Column { field: "Glibc", title: "GLIBC" },
@@ -101,7 +102,7 @@ const COLUMNS: &[Column] = &[
     Column { field: "Default", title: "DEFAULT" },
 ];
 
-const TABLE: &str = "table {{.Name}}\t{{slice .Digest 0 12}}\t{{.Engine}}\t{{.Arch}}\t{{.Source}}\t{{.Size}}\t{{if .Default}}{{if eq .Default true}}*{{else}}{{.Default}}{{end}}{{end}}";
+const TABLE: &str = "table {{.Name}}\t{{.ShortDigest}}\t{{.Engine}}\t{{.Arch}}\t{{.Source}}\t{{.Size}}\t{{if .Default}}{{if eq .Default true}}*{{else}}{{.Default}}{{end}}{{end}}";
 
 pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandError> {
     let cache = world::bundles()?;
@@ -250,6 +251,7 @@ fn fields(cache: &Cache, bundle: &Bundle) -> Result<Value, CommandError> {
     Ok(json!({
         "Name": m.name,
         "Digest": m.digest,
+                "ShortDigest": m.short_digest(),
         "Engine": m.engine_version,
         "Arch": m.arch.to_string(),
         "Glibc": m.glibc_floor.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),

@@ -116,7 +116,8 @@ impl Line {
         let name = entry.name.to_string();
         match entry.record {
             Ok(record) => {
-                let state = operations::recorded_state(&store.machine_paths(&entry.name).journal(), &record).to_string();
+                let state =
+                    operations::recorded_state(&store.machine_paths(&entry.name).journal(), &record).to_string();
                 let docker = record.installed.as_ref().map(|installed| installed.version.clone());
                 Self::new(name, Some(record), state, docker, None, None)
             }
