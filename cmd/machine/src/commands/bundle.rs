@@ -102,7 +102,7 @@ const COLUMNS: &[Column] = &[
     Column { field: "Default", title: "DEFAULT" },
 ];
 
-const TABLE: &str = "table {{.Name}}\t{{.ShortDigest}}\t{{.Engine}}\t{{.Arch}}\t{{.Source}}\t{{.Size}}\t{{if .Default}}{{if eq .Default true}}*{{else}}{{.Default}}{{end}}{{end}}";
+const TABLE: &str = "table {{.Name}}\t{{.ShortDigest}}\t{{.Engine}}\t{{.Arch}}\t{{.Source}}\t{{.Size}}\t{{.Default}}";
 
 pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandError> {
     let cache = world::bundles()?;
@@ -251,7 +251,7 @@ fn fields(cache: &Cache, bundle: &Bundle) -> Result<Value, CommandError> {
     Ok(json!({
         "Name": m.name,
         "Digest": m.digest,
-                "ShortDigest": m.short_digest(),
+        "ShortDigest": m.short_digest(),
         "Engine": m.engine_version,
         "Arch": m.arch.to_string(),
         "Glibc": m.glibc_floor.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
@@ -259,7 +259,7 @@ fn fields(cache: &Cache, bundle: &Bundle) -> Result<Value, CommandError> {
         "Verified": m.verified,
         "Built": m.built,
         "Size": format!("{} MB", size.div_ceil(1_000_000)),
-        "Default": is_default(cache, bundle)?,
+        "Default": if is_default(cache, bundle)? { "*" } else { "" },
     }))
 }
 
@@ -288,4 +288,22 @@ fn verify(cache: &Cache, names: &[String]) -> Result<(), CommandError> {
         }
     }
     if codes.is_empty() { Ok(()) } else { Err(CommandError::several(&codes)) }
+}
+
+/// The table that people see must render, titles and all.
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_titles_and_rows() {
+        let mut row = json!({});
+        for column in COLUMNS {
+            row[column.field] = json!("x");
+        }
+        let text = format_rows(TABLE, COLUMNS, &[row]).unwrap();
+        insta::assert_snapshot!(text.replace(' ', "."), @"");
+    }
 }
