@@ -43,13 +43,31 @@ pub(crate) struct Version {
 
 /// Asks for the engine's version once.
 pub(crate) async fn version(host: &str, port: u16, paths: &MachinePaths, timeout: Duration) -> Result<Version> {
-    let url = format!("https://{}/version", address(host, port));
-    let failed = |e: &reqwest::Error| {
+    let here = address(host, port);
+    get_version(&client(paths, timeout)?, &format!("https://{here}/version"), &here).await
+}
+
+async fn get_version(client: &Client, url: &str, shown: &str) -> Result<Version> {
+    let failed = |e: reqwest::Error| {
         let kind = if e.is_timeout() { Kind::Timeout } else { Kind::Failure };
-        Error::new(kind, format!("{} does not answer", address(host, port))).cause(innermost(e))
+        Error::new(kind, format!("{shown} does not answer")).cause(innermost(&e.without_url()))
     };
-    let reply = client(paths, timeout)?.get(url).send().await.map_err(|e| failed(&e))?;
-    reply.error_for_status().map_err(|e| failed(&e))?.json().await.map_err(|e| failed(&e))
+    client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?.json().await.map_err(failed)
+}
+
+/// Asks an engine that is only a URL, without TLS. `None`: a URL that is not asked over TCP (a socket, ssh).
+pub(crate) async fn plain_version(url: &str, timeout: Duration) -> Option<Result<Version>> {
+    let (scheme, rest) = url.split_once("://")?;
+    let http = match scheme {
+        "tcp" | "http" => format!("http://{}/version", rest.trim_end_matches('/')),
+        "https" => format!("https://{}/version", rest.trim_end_matches('/')),
+        _ => return None,
+    };
+    let client = match Client::builder().connect_timeout(timeout).timeout(timeout).no_proxy().build() {
+        Ok(client) => client,
+        Err(e) => return Some(Err(Error::failure("cannot make an HTTP client").caused_by(&e))),
+    };
+    Some(get_version(&client, &http, url).await)
 }
 
 /// Asks until the engine answers, for at most `deadline`.

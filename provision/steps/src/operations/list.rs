@@ -184,23 +184,27 @@ pub fn recorded_state(journal: &std::path::Path, record: &Record) -> State {
 
 async fn ask(row: &mut Row, record: &Record, paths: &machine_host::paths::MachinePaths, left: Duration) {
     let Some(endpoint) = &record.endpoint else { return };
-    if endpoint.kind == EndpointKind::Url && !paths.client_key().exists() {
-        row.state = State::Running;
-        return;
-    }
     if left.is_zero() {
         row.state = State::Timeout;
         return;
     }
     // The deadline is everybody's: one dead host costs its deadline, not more.
-    match tokio::time::timeout(left, probe::version(&endpoint.host, endpoint.port, paths, left)).await {
-        Ok(Ok(version)) => {
+    let answer = async {
+        match &endpoint.url {
+            Some(url) if endpoint.kind == EndpointKind::Url => probe::plain_version(url, left).await,
+            _ => Some(probe::version(&endpoint.host, endpoint.port, paths, left).await),
+        }
+    };
+    match tokio::time::timeout(left, answer).await {
+        // A socket or an ssh URL: docker's to reach, not ours.
+        Ok(None) => row.state = State::Running,
+        Ok(Some(Ok(version))) => {
             row.state = State::Running;
             row.engine_version = Some(version.version);
         }
-        Ok(Err(e)) if e.kind == Kind::Timeout => row.state = State::Timeout,
+        Ok(Some(Err(e))) if e.kind == Kind::Timeout => row.state = State::Timeout,
         Err(_) => row.state = State::Timeout,
-        Ok(Err(e)) => {
+        Ok(Some(Err(e))) => {
             row.state = State::Error;
             row.error = Some(format!("{}: {}", e.message, e.root_cause()));
         }
