@@ -245,7 +245,7 @@ impl LabHost {
     /// cannot see or undo it; stays over a restart.
     #[track_caller]
     pub fn drop_port(&mut self, port: u16) {
-        self.add_rule(&["--protocol", "tcp", "--dport", &port.to_string()]);
+        self.add_rule(&["--in-interface", "eth0", "--protocol", "tcp", "--dport", &port.to_string()]);
     }
 
     /// Has a firewall drop everything that this computer sends it: reachable only through another host.

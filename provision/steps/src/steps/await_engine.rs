@@ -70,7 +70,8 @@ async fn settle_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
                 e.host = direct;
                 e.port = e.host_port;
             }
-            return Ok(None);
+            cx.save()?;
+            return Ok(mend_watcher(cx).await);
         }
         Err(e) => e,
     };
@@ -90,6 +91,15 @@ async fn settle_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
         crate::ssh::address(&direct, endpoint.host_port),
         last.root_cause()
     )))
+}
+
+/// A machine without an address of its own has its published ports carried here. Without them it is still a machine.
+async fn mend_watcher(cx: &Context<'_>) -> Option<String> {
+    let mended = match cx.record.name.parse() {
+        Ok(name) => watcher::mend(cx.world, &name).await,
+        Err(e) => Err(Error::from(e)),
+    };
+    mended.err().map(|e| format!("published ports are not forwarded to this computer: {e} ({})", e.root_cause()))
 }
 
 /// The address the driver named for the engine; a tunnel's own is 127.0.0.1.

@@ -1,6 +1,6 @@
 //! One TCP connection made to this computer, carried to the host over the SSH connection of the moment.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -28,6 +28,8 @@ pub(super) struct Host {
     pub(super) engine_port: u16,
     /// Told when a slow client blocks this connection.
     pub(super) stalled: Arc<Notify>,
+    /// Why the host last refused to connect to its engine: a client sees only a closed connection.
+    pub(super) refused: Arc<Mutex<Option<String>>>,
 }
 
 /// The host as it is now; `None` while SSH is lost.
@@ -54,13 +56,24 @@ pub(super) async fn carry(local: TcpStream, mut link: Link, to: To) -> Result<()
         To::Port(address, port) => (address.as_str(), *port),
     };
     let opened = timeout(OPEN, host.connection.open_tcp(address, port)).await;
-    let remote = opened.map_err(|_| Error::failure(format!("the host does not connect to its port {port}")))??;
+    let silent =
+        || Error::failure(format!("the host does not connect to its port {port} (does a firewall there drop it?)"));
+    let opened = opened.unwrap_or_else(|_| Err(silent()));
+    if let To::Engine = to {
+        let why = opened.as_ref().err().map(describe);
+        *host.refused.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+    let remote = opened?;
     // Small requests must not wait for each other; a failure only costs speed.
     let _ = local.set_nodelay(true);
     let (from_local, to_local) = local.into_split();
     let (from_host, to_host) = tokio::io::split(remote);
     let both = tokio::try_join!(pump(from_local, to_host, None), pump(from_host, to_local, Some(&host.stalled)));
     both.map(drop).map_err(|e| Error::failure("a carried connection broke").caused_by(&e))
+}
+
+fn describe(e: &Error) -> String {
+    if e.causes.is_empty() { e.to_string() } else { format!("{e}: {}", e.root_cause()) }
 }
 
 /// Moves bytes one way; the end of them is handed on as such, so that half-closed streams stay what they are.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use machine_host::name::HostName;
@@ -58,7 +58,7 @@ async fn hold(
     loop {
         let (connection, engine_port) = connect(world, name, paths, patience).await?;
         patience = LOST;
-        let host = Host { connection, engine_port, stalled: Arc::new(Notify::new()) };
+        let host = Host { connection, engine_port, stalled: Arc::new(Notify::new()), refused: Arc::default() };
         link.send_replace(Some(host.clone()));
         if let Lane::Lost = follow(board, paths, &host).await? {
             link.send_replace(None);
@@ -114,7 +114,8 @@ async fn follow(board: &mut Board, paths: &MachinePaths, host: &Host) -> Result<
                 Some(Ok(list)) => board.show(list).await?,
                 Some(Err(e)) => {
                     follower = None;
-                    board.trouble(&e)?;
+                    let why = host.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    board.trouble(&why.map_or(e, Error::failure))?;
                 }
                 // Its round is over; the next tick begins another.
                 None => follower = None,

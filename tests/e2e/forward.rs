@@ -1,0 +1,229 @@
+//! Ports on this computer: the watcher, on real hosts.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use machine_tests::{Env, HostOptions, Lab, LabHost, until};
+use serde_json::Value;
+
+/// A host with an engine, as the given user left it; the machine is called `web`.
+fn create(lab: &Lab, host: &LabHost) -> Env {
+    let mut env = Env::new();
+    env.use_cache(&lab.cache());
+    let (ip, key) = (host.ip().to_string(), lab.key().display().to_string());
+    let fingerprint = host.host_key_fingerprint();
+    let args = [
+        "create",
+        "-d",
+        "generic",
+        "--generic-ip-address",
+        &ip,
+        "--generic-ssh-key",
+        &key,
+        "--generic-ssh-host-key",
+        &fingerprint,
+        "web",
+    ];
+    let _ = env.machine(&args).deadline(Duration::from_secs(600)).run().success();
+    env
+}
+
+/// The docker client, told by `machine env`.
+fn docker(env: &Env, args: &str) -> String {
+    env.sh(&format!("eval \"$(machine env --shell sh web)\" && docker {args}")).success().stdout
+}
+
+/// An image without any registry: a static shell would do, but the host has none; its own bash and libraries do.
+fn image(host: &LabHost) {
+    let script = "set -e; cd $(mktemp -d); files=$(for p in bash cat perl sleep; do command -v $p; done | xargs readlink -f); \
+                  libs=$(ldd $files | grep -o '/[^ ]*' | sort -u | grep -v :$); \
+                  tar -chf root.tar $files $libs $(perl -e 'print join \" \", grep { -d } @INC'); \
+                  docker import root.tar tools >/dev/null";
+    let _ = host.exec(script).success();
+}
+
+/// Answers one line of each connection in capitals, then counts on the end of input.
+const ECHO: &str = "perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 7, Listen => 5, ReuseAddr => 1) or die; \
+                    while ($c = $s->accept) { local $/; $x = <$c>; print $c uc $x; close $c }'";
+
+/// What `machine forward web` says.
+fn forward(env: &Env) -> Value {
+    let out = env.run(&["forward", "-o", "json", "web"]).success();
+    serde_json::from_str(&out.stdout).expect("a document")
+}
+
+fn pid(state: &Value) -> i32 {
+    state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a process")
+}
+
+fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // A zombie has ended; whoever adopted it has not looked yet.
+    !stat.is_empty() && !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("our own watcher");
+}
+
+fn gone(pid: i32) {
+    until(
+        "the watcher to end",
+        Duration::from_secs(15),
+        || if lives(pid) { Err(format!("{pid} lives")) } else { Ok(()) },
+    );
+}
+
+/// Says something through a port of this computer, ends its half, and takes the answer.
+fn say(port: u16, text: &str) -> Result<String, String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(|e| e.to_string())?;
+    stream.write_all(text.as_bytes()).map_err(|e| e.to_string())?;
+    stream.shutdown(Shutdown::Write).map_err(|e| e.to_string())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(|e| e.to_string())?;
+    if answer.is_empty() { Err("closed without an answer".into()) } else { Ok(answer) }
+}
+
+fn says_back(port: u16) {
+    let answer = until("the container's answer", Duration::from_secs(20), || say(port, "hello"));
+    assert_eq!(answer, "HELLO");
+}
+
+#[test]
+fn behind_a_firewall_docker_goes_through_ssh_and_ports_come_here() {
+    let Some(lab) = Lab::open() else { return };
+    let mut host = lab.host(HostOptions::default());
+    host.drop_port(2376);
+    let env = create(&lab, &host);
+    let record: Value = serde_json::from_str(&env.run(&["inspect", "web"]).success().stdout).unwrap();
+    let url = env.run(&["url", "web"]).success().stdout;
+    let port: u16 = url.trim().strip_prefix("tcp://127.0.0.1:").expect(&url).parse().unwrap();
+    assert!(record.to_string().contains("\"tunnel\""), "{record}");
+    assert!(docker(&env, "version --format '{{.Server.Version}}'").trim().starts_with(|c: char| c.is_ascii_digit()));
+    image(&host);
+
+    // Half-closed streams, as `docker run -i` needs them, and a lot of bytes.
+    let read = docker(&env, "run --rm -i tools perl -e 'local $/; print length <STDIN>' </bin/bash");
+    assert_eq!(read, std::fs::metadata("/bin/bash").unwrap().len().to_string());
+
+    // A published port comes here unasked, and goes with its container.
+    let container = docker(&env, &format!("run -d -p 127.0.0.1:18107:7 -p 18107:7/udp --name echo tools {ECHO}"));
+    says_back(18107);
+    let state = forward(&env);
+    assert_eq!(state["engine_port"], port);
+    assert_eq!((&state["forwards"][0]["port"], &state["forwards"][0]["container"]), (&18107.into(), &"echo".into()));
+    assert_eq!((&state["refusals"][0]["reason"], &state["refusals"][1]), (&"udp".into(), &Value::Null));
+    docker(&env, &format!("rm -f {}", container.trim()));
+    until("the port to close", Duration::from_secs(10), || match TcpStream::connect(("127.0.0.1", 18107)) {
+        Ok(_) => Err("it still listens".into()),
+        Err(_) => Ok(()),
+    });
+
+    // A reader that takes nothing holds nobody up for long.
+    let stuck = "eval \"$(machine env --shell sh web)\" && exec docker run --rm tools cat /dev/zero";
+    let mut stalled = std::process::Command::new("sh");
+    stalled.args(["-c", stuck]).env_clear().env("HOME", env.home()).env("MACHINE_STORAGE_PATH", env.store());
+    stalled.env("PATH", format!("{}:/usr/bin:/bin", env.home().join("bin").display()));
+    let mut stalled = stalled.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    stalled.stdout.as_mut().unwrap().read_exact(&mut [0; 1 << 20]).unwrap();
+    until("docker beside a stalled reader", Duration::from_secs(60), || {
+        let done = env.sh("eval \"$(machine env --shell sh web)\" && timeout 5 docker ps -q");
+        if done.code == 0 { Ok(()) } else { Err(done.to_string()) }
+    });
+    stalled.kill().unwrap();
+    stalled.wait().unwrap();
+
+    // Killed, it is mended with the same port; removed, nothing lives on.
+    let first = pid(&forward(&env));
+    kill(first);
+    gone(first);
+    let state = forward(&env);
+    assert_eq!(state["engine_port"], port);
+    assert_ne!(pid(&state), first);
+    docker(&env, "ps");
+    let _ = env.run(&["rm", "-f", "web"]).success();
+    gone(pid(&state));
+    assert!(!lives(first));
+}
+
+#[test]
+fn on_request_any_machine_gets_its_ports_here() {
+    let Some(lab) = Lab::open() else { return };
+    let host = lab.host(HostOptions::default());
+    let env = create(&lab, &host);
+    image(&host);
+    docker(&env, &format!("run -d -p 18108:7 --name echo tools {ECHO}"));
+    assert!(say(18108, "x").is_err(), "nobody asked yet");
+
+    // Two at once yield one watcher.
+    let (a, b) = (
+        env.machine(&["forward", "-o", "json", "web"]).spawn(),
+        env.machine(&["forward", "-o", "json", "web"]).spawn(),
+    );
+    let (a, b) = (a.wait().success().stdout, b.wait().success().stdout);
+    let (a, b): (Value, Value) = (serde_json::from_str(&a).unwrap(), serde_json::from_str(&b).unwrap());
+    assert_eq!(pid(&a), pid(&b));
+    says_back(18108);
+
+    // What is taken here is said, and taken over once it is free.
+    let mine = std::net::TcpListener::bind(("127.0.0.1", 18109)).unwrap();
+    docker(&env, &format!("run -d -p 18109:7 --name second tools {ECHO}"));
+    let refused = |state: &Value| {
+        state["refusals"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|r| r["port"] == 18109 && r["reason"] == "port taken"))
+    };
+    until("the refusal", Duration::from_secs(10), || {
+        let state = forward(&env);
+        if refused(&state) { Ok(()) } else { Err(state.to_string()) }
+    });
+    drop(mine);
+    says_back(18109);
+
+    // The engine restarts: the watcher lives through it.
+    let _ = host.exec("systemctl restart docker").success();
+    docker(&env, "start echo");
+    says_back(18108);
+    assert_eq!(pid(&forward(&env)), pid(&a));
+
+    // So does a lost connection.
+    let _ = host.exec("pkill sshd-session").success();
+    until("the watcher to connect again", Duration::from_secs(30), || {
+        let state = forward(&env);
+        if state["ready"] == true && pid(&state) == pid(&a) { Ok(()) } else { Err(state.to_string()) }
+    });
+    says_back(18108);
+
+    // A machine that goes without a word takes its watcher along.
+    std::fs::remove_dir_all(env.store().join("machines/web")).unwrap();
+    gone(pid(&a));
+}
+
+#[test]
+fn half_a_minute_after_ssh_is_lost_the_watcher_ends() {
+    let Some(lab) = Lab::open() else { return };
+    let host = lab.host(HostOptions::default());
+    let env = create(&lab, &host);
+    let watcher = pid(&forward(&env));
+    host.cut_power();
+    // The kernel of a host that lost its power says nothing; the lab's bridge answers for it, or keep-alives run out.
+    until(
+        "the watcher to end",
+        Duration::from_secs(120),
+        || if lives(watcher) { Err("it lives".into()) } else { Ok(()) },
+    );
+    let failed = env.run(&["forward", "web"]);
+    assert_ne!(failed.code, 0);
+    host.power_on();
+    let state = until("forward to mend", Duration::from_secs(60), || {
+        let out = env.run(&["forward", "-o", "json", "web"]);
+        if out.code == 0 { Ok(out.stdout) } else { Err(out.to_string()) }
+    });
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_ne!(pid(&state), watcher);
+    let _ = env.run(&["rm", "-f", "web"]).success();
+    gone(pid(&state));
+}
