@@ -126,7 +126,8 @@ impl Answer {
 
 /// Says what kind of host this is. Keys: `uid clock arch kernel os_id os_name os_version machine_id hostname glibc
 /// systemd_running systemd cgroup (0, 1, 2) cgroup_controllers namespaces_missing overlay memory cpus iptables
-/// tools_missing free_opt free_var_lib (bytes) owner daemon_json (absent where there is no such file) engine
+/// tools_missing free_opt free_var_lib (bytes) owner daemon_json (absent where there is no such file; as it was, where a
+/// change has not come to its end) daemon_wanted (what of it we asked for when it was last written) engine
 /// engine_previous engines foreign_dockerd foreign_unit docker_active docker_group`.
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/facts.sh")]
@@ -232,7 +233,7 @@ pub struct ApplyEngine {
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/validate_engine.sh")]
 pub struct ValidateEngine<'a> {
-    /// The engine to ask.
+    /// The engine to ask; empty for the host's own.
     pub digest: &'a str,
 }
 
@@ -245,8 +246,9 @@ pub struct EngineHealth {
     pub deadline_seconds: u32,
 }
 
-/// Lets a host go: engine and containers stay, our TCP listener, certificates and claim go. stdin: three lines
-/// of base64: today's daemon.json and the one to leave behind, both with live-restore on, and the one to leave (empty: none).
+/// Lets a host go: engine and containers stay, our TCP listener, certificates, drop-in and claim go. stdin: five lines of
+/// base64: today's daemon.json and the one to leave behind, both with live-restore on; the latter with live-restore named
+/// as it is to be; the one to leave (empty: none); what of it is ours (empty: nothing).
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/close_tcp.sh")]
 pub struct CloseTcp<'a> {
@@ -254,11 +256,14 @@ pub struct CloseTcp<'a> {
     pub machine_id: &'a str,
     /// Paths of certificates and keys to delete, one a line.
     pub files: &'a str,
+    /// Whether live-restore is to stay on.
+    pub live_restore: bool,
     /// For each step.
     pub deadline_seconds: u32,
 }
 
-/// Removes what we installed. An adopted engine loses our drop-in and runs on.
+/// Removes what we installed. An adopted engine loses our drop-in and runs on. stdin: what others wrote into daemon.json,
+/// in base64, or nothing.
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/uninstall.sh")]
 pub struct Uninstall<'a> {

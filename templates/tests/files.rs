@@ -58,7 +58,7 @@ fn scripts(value: &str) -> Vec<(&'static str, String)> {
         one(CheckBundle { digest: v, sums: v }),
         one(CheckFiles { files: v }),
         one(Claim { machine_id: v, store_id: v, replace: false }),
-        one(CloseTcp { machine_id: v, files: v, deadline_seconds: 60 }),
+        one(CloseTcp { machine_id: v, files: v, live_restore: false, deadline_seconds: 60 }),
         one(EngineHealth { deadline_seconds: 20 }),
         one(Facts),
         one(HostKeyDrop),

@@ -45,7 +45,7 @@ impl File {
 pub(crate) struct EngineConfig {
     /// In place on the host in the end.
     files: Vec<File>,
-    /// Only while the engine is brought round: daemon.json of today and of tomorrow with live-restore on.
+    /// Only while the engine is brought round: daemon.json of today and of tomorrow, see apply_engine.sh.
     passing: Vec<File>,
     /// The engine's folder; empty for an adopted one.
     digest: String,
@@ -78,6 +78,7 @@ impl EngineConfig {
             }
         }
         files.push(File::new(layout::DAEMON_JSON, "0644", pretty(&daemon_json)));
+        files.push(File::new(DAEMON_WANTED, "0644", pretty(&ours)));
         for (path, mode, from) in [
             (layout::CA, "0644", cx.paths.ca_cert()),
             (layout::SERVER_CERT, "0644", cx.paths.server_cert()),
@@ -103,9 +104,16 @@ impl EngineConfig {
             vec![
                 File::new("@transition", "0644", pretty(&with_live_restore(&on_host))),
                 File::new("@start", "0644", pretty(&with_live_restore(&daemon_json))),
+                File::new("@undo", "0644", pretty(&naming_live_restore(&on_host))),
+                File::new("@end", "0644", pretty(&naming_live_restore(&daemon_json))),
             ]
         };
-        let reload_enough = !daemon::needs_restart(&on_host, &daemon_json);
+        // dockerd's reload leaves alone what is no longer named.
+        let names =
+            |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let (before, after) = (names(&on_host), names(&daemon_json));
+        let reload_enough =
+            !daemon::needs_restart(&on_host, &daemon_json) && before.iter().all(|key| after.contains(key));
         Ok(Self { files, passing, digest, ours, daemon_json, reload_enough, stamp: hex::encode(sum.finalize()) })
     }
 
@@ -145,6 +153,14 @@ impl EngineConfig {
     }
 }
 
+/// What we last asked of the host's daemon.json.
+pub(crate) async fn base(cx: &mut Context<'_>) -> Result<Value> {
+    if let Some(base) = &cx.facts().await?.daemon_wanted {
+        return Ok(base.clone());
+    }
+    Ok(cx.record.installed.as_ref().map_or(Value::Null, |i| i.daemon_json.clone()))
+}
+
 /// A tar whose members are named by their sum, as `install_files.sh` wants it.
 fn tar_of(files: &[File]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
@@ -167,7 +183,7 @@ fn tar_of(files: &[File]) -> Vec<u8> {
 pub(crate) async fn merged(cx: &mut Context<'_>) -> Result<(Value, Value)> {
     let on_host = cx.facts().await?.daemon_json.clone();
     let ours = wanted_daemon_json(cx)?;
-    let base = cx.record.installed.as_ref().map_or(Value::Null, |i| i.daemon_json.clone());
+    let base = base(cx).await?;
     let merged = daemon::merge(&base, &on_host, &ours)
         .map_err(|clash| Error::new(Kind::Usage, clash.to_string()).hint(clash.hint()))?;
     Ok((ours, merged))
@@ -193,9 +209,19 @@ fn wanted_daemon_json(cx: &Context<'_>) -> Result<Value> {
     Ok(Value::Object(map))
 }
 
-fn with_live_restore(value: &Value) -> Value {
+/// With live-restore on.
+pub(crate) fn with_live_restore(value: &Value) -> Value {
     let mut value = value.clone();
     value["live-restore"] = json!(true);
+    value
+}
+
+/// With live-restore named: off, where it was not. A reload does not take back what is no longer named.
+pub(crate) fn naming_live_restore(value: &Value) -> Value {
+    let mut value = value.clone();
+    if value.get("live-restore").is_none() {
+        value["live-restore"] = json!(false);
+    }
     value
 }
 

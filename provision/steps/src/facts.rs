@@ -26,13 +26,15 @@ pub(crate) struct HostFacts {
     pub(crate) engines: Vec<String>,
     /// daemon.json as it is now; `Null` where there is none.
     pub(crate) daemon_json: Value,
+    /// What of it we asked for when it was last written: the base of the next three-way merge.
+    pub(crate) daemon_wanted: Option<Value>,
 }
 
 impl HostFacts {
-    /// Asks the host.
+    /// Asks the host; waits there for the end of a change that an earlier, cut-off connection began.
     pub(crate) async fn read(remote: &Connection) -> Result<Self> {
         let answer =
-            run_script(remote, &machine_templates::remote::Facts, Input::Empty, Duration::from_secs(60)).await?;
+            run_script(remote, &machine_templates::remote::Facts, Input::Empty, Duration::from_secs(240)).await?;
         Self::from_answer(answer, OffsetDateTime::now_utc().unix_timestamp())
     }
 
@@ -50,6 +52,7 @@ impl HostFacts {
             clock_ahead: clock - now,
             engines: answer.get("engines").unwrap_or("").split_whitespace().map(str::to_owned).collect(),
             daemon_json,
+            daemon_wanted: answer.get("daemon_wanted").and_then(|text| serde_json::from_str(text).ok()),
             answer,
         })
     }

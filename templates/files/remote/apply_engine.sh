@@ -8,32 +8,37 @@ RELOAD_ENOUGH={{ reload_enough }}
 ADOPTED={{ adopted }}
 
 # staged/ holds files named by their sha256, and `list` (`SHA256 MODE OWNER:GROUP PATH`, one a line), `digest` (the engine
-# to run; empty for an adopted one), `stamp` (names all of it together). PATH may be @transition (today's daemon.json
-# with live-restore on) and @start (the new one with live-restore on).
+# to run; empty for an adopted one), `stamp` (names all of it together). PATH may be one of four
+# daemon.json for the way: today's and the new one with live-restore on (@transition, @start), and both with live-restore
+# named as it is to be (@undo, @end): a reload does not take back what is no longer named. applied and applied.list are the last stamp and
+# list that came into force.
 staged=$HOME_DIR/staged
 back=$HOME_DIR/rollback
-json=$ROOT/etc/docker/daemon.json
+json=/etc/docker/daemon.json
 log=$HOME_DIR/apply.log
-active() { systemctl is-active --quiet "$1"; }
 if [ "$ADOPTED" = true ]; then units=docker.service; else units='containerd.service docker.socket docker.service'; fi
 
+active() { systemctl is-active --quiet "$1"; }
 explain() {
     for unit in docker.service docker.socket containerd.service; do
         printf -- '-- %s is %s\n' "$unit" "$(systemctl show -p ActiveState --value "$unit" 2>/dev/null || :)"
     done
     journalctl --no-pager -o cat -n 20 -u docker.service -u containerd.service 2>/dev/null | tail -n 20 || :
 }
-bring() { timeout "$DEADLINE" systemctl "$1" "$2" </dev/null >>"$log" 2>&1; }
+# KILL, because our children inherit that we ignore the others.
+limited() { timeout -s KILL "$DEADLINE" "$@" </dev/null; }
+bring() { limited systemctl "$1" "$2" >>"$log" 2>&1; }
 # Puts bytes from stdin in place of PATH in one move.
 put() {
-    path=$1 mode=$2 owner=$3
-    open_dir "${path%/*}"
-    drop_strays "$path.machine"
-    cat >"$path.machine.$$"
-    chown "$owner" "$path.machine.$$"
-    chmod "$mode" "$path.machine.$$"
-    settle "$path.machine.$$"
-    mv -fT "$path.machine.$$" "$path"
+    to=$ROOT$1
+    open_dir "${to%/*}"
+    drop_strays "$to.machine"
+    cat >"$to.machine.$$"
+    chown "$3" "$to.machine.$$"
+    chmod "$2" "$to.machine.$$"
+    settle "$to.machine.$$"
+    if [ -d "$back" ]; then sum_of "$to.machine.$$" >>"$back/written"; fi
+    mv -fT "$to.machine.$$" "$to"
 }
 staged_as() { while read -r sum _ _ path; do if [ "$path" = "$1" ]; then printf %s "$staged/$sum"; fi; done <"$staged/list"; }
 point() {
@@ -41,6 +46,7 @@ point() {
     ln -s "$2" "$1.$$"
     mv -fT "$1.$$" "$1"
 }
+answers() { docker_here version --format ok >>"$log" 2>&1; }
 # Deliberate restarts count against the start limit too, and would take the socket down with them.
 start_units() {
     systemctl daemon-reload >>"$log" 2>&1
@@ -58,19 +64,30 @@ start_units() {
     fi
     if [ "$1" = none ]; then bring start docker.service; else bring restart docker.service; fi
 }
-answers() {
-    docker=$ENGINE/current/bin/docker
-    [ -x "$docker" ] && [ "$ADOPTED" != true ] || docker=$(command -v docker) || return 1
-    DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=$HOME_DIR/no-docker-config timeout "$DEADLINE" \
-        "$docker" version --format ok </dev/null >>"$log" 2>&1
+# After a restart with live-restore on: daemon.json as it is to stay, and live-restore as that says.
+put_live_restore_back() {
+    put "$json" 0644 root:root <"$1"
+    bring reload docker.service || :
+    if grep -q '"live-restore": false' "$1"; then await_live_restore false || :; fi
+    put "$json" 0644 root:root <"$2"
+}
+# Ends the transaction: what was is no longer needed, and nothing waits any more.
+close_books() {
+    rm -rf -- "$back.gone"
+    mv -T "$back" "$back.gone"
+    rm -f -- "$staged/stamp"
+    rm -rf -- "$staged" "$back.gone"
+    settle "$HOME_DIR"
 }
 
 open_dir "$HOME_DIR"
+await_quiet
 if [ ! -f "$staged/stamp" ]; then
     # Nothing waits to be applied; the engine may still have been stopped, or never have been started.
     all=true
     for unit in $units; do active "$unit" || all=false; done
-    if [ "$all" = true ] && answers; then say already-so; exit 0; fi
+    # Looking leaves no trace, not even in our own log.
+    if [ "$all" = true ] && docker_here version --format ok >/dev/null 2>&1; then say already-so; exit 0; fi
     : >"$log"
     if start_units none && answers; then say "done"; exit 0; fi
     explain >&2
@@ -79,59 +96,119 @@ fi
 
 # From here on a lost connection or a signal stops nothing half-way.
 trap '' HUP INT TERM PIPE
+printf '%s %s\n' "$$" "$(born "$$")" >"$BUSY"
+trap 'rm -f -- "$BUSY"' EXIT
 : >"$log"
 digest=$(cat "$staged/digest")
 before=$(readlink "$ENGINE/current" 2>/dev/null || :)
 
-# What was, kept until all is well. A folder that a power cut left behind holds the last good state: only what it lacks is added.
-mkdir -p "$back"
-[ -f "$back/current" ] || printf %s "$before" >"$back/current"
-restart=none
-while read -r sum _ _ path; do
-    case $path in @*) continue ;; esac
-    target=$ROOT$path
-    key=$(printf %s "$path" | sha256sum | cut -c1-64)
-    if [ ! -e "$back/$key" ] && [ ! -e "$back/$key.absent" ]; then
-        if [ -f "$target" ]; then cp -p "$target" "$back/$key"; else : >"$back/$key.absent"; fi
-    fi
-    if [ -f "$target" ] && [ "$(sum_of "$target")" = "$sum" ]; then continue; fi
-    case $path in
-        */containerd.*) restart=all ;;
-        */certs.d/*) ;;
-        */daemon.json) if [ "$RELOAD_ENOUGH" = true ] && [ "$restart" = none ]; then restart=reload; elif [ "$restart" != all ]; then restart=docker; fi ;;
-        *) [ "$restart" = all ] || restart=docker ;;
-    esac
-done <"$staged/list"
-[ -z "$digest" ] || [ "$digest" = "$before" ] || restart=all
-# An engine that was started under other settings than those that lie there now.
-if [ "$restart" = none ] && [ "$(cat "$HOME_DIR/applied" 2>/dev/null || :)" != "$(cat "$staged/stamp")" ]; then restart=docker; fi
-settle "$back"
+# Files of ours, those included that the last settings had and these have not.
+cut -d ' ' -f 4- "$staged/list" | grep -v '^@' >"$staged/paths"
+if [ -f "$HOME_DIR/applied.list" ]; then
+    cut -d ' ' -f 4- "$HOME_DIR/applied.list" | grep -v '^@' | grep -vxF -f "$staged/paths" >"$staged/gone" || :
+else
+    : >"$staged/gone"
+fi
 
-was_running=false
-if active docker.service; then was_running=true; fi
+# An earlier try that was cut off left what was; which of it the engine has taken up since nobody knows.
+restart=none
+if [ -f "$back/complete" ]; then restart=all; fi
+need() {
+    case $1:$restart in
+        all:* | docker:none | docker:reload | reload:none) restart=$1 ;;
+    esac
+}
+mkdir -p "$back"
+# An earlier try may have ended while it copied: then nothing else had begun.
+if [ ! -f "$back/complete" ]; then
+    printf %s "$before" >"$back/current"
+    if active docker.service; then echo true; else echo false; fi >"$back/was_running"
+fi
+cat "$staged/paths" "$staged/gone" >"$staged/all"
+while read -r path; do
+    key=$(key_of "$path")
+    if [ -e "$back/$key" ] || [ -e "$back/$key.absent" ]; then continue; fi
+    if [ -f "$ROOT$path" ]; then
+        cp -p "$ROOT$path" "$back/.copy"
+        mv -fT "$back/.copy" "$back/$key"
+    else
+        : >"$back/$key.absent"
+    fi
+done <"$staged/all"
+cp "$staged/all" "$back/all.$$"
+if [ -f "$back/all" ]; then cat "$back/all" >>"$back/all.$$"; fi
+mv -fT "$back/all.$$" "$back/all"
+settle -f "$back"
+: >"$back/complete"
+
+differs() {
+    case $1 in
+        */containerd.*) need all ;;
+        */certs.d/* | "/opt/machine/daemon.wanted.json") ;;
+        "$json") if [ "$RELOAD_ENOUGH" = true ]; then need reload; else need docker; fi ;;
+        *) need docker ;;
+    esac
+}
+while read -r line; do
+    sum=${line%% *} path=/${line#* /}
+    case $line in *' @transition' | *' @start' | *' @undo' | *' @end') continue ;; esac
+    if [ ! -f "$ROOT$path" ] || [ "$(sum_of "$ROOT$path")" != "$sum" ]; then
+        differs "$path"
+    elif ! grep -qsxF "$line" "$HOME_DIR/applied.list"; then
+        # It lies there as it is to be, but the engine was started under another.
+        case $path in "$json") need docker ;; *) differs "$path" ;; esac
+    fi
+done <"$staged/list"
+while read -r path; do differs "$path"; done <"$staged/gone"
+if [ -n "$digest" ] && [ "$digest" != "$before" ]; then need all; fi
+# An engine that cannot say beforehand whether it takes its settings (20.10) refuses a reload in its journal only.
+if [ "$restart" = reload ]; then
+    dockerd=$ENGINE/current/bin/dockerd
+    if [ "$ADOPTED" = true ]; then dockerd=$(command -v dockerd); fi
+    if ! "$dockerd" --help 2>&1 </dev/null | grep -q -- --validate; then restart=docker; fi
+fi
+
+running=false
+if active docker.service; then running=true; fi
 transition=$(staged_as @transition)
 start=$(staged_as @start)
-final=$(staged_as /etc/docker/daemon.json)
+final=$(staged_as "$json")
+case $restart in all | docker) bridged=$running ;; *) bridged=false ;; esac
+[ -n "$transition" ] && [ -n "$start" ] || bridged=false
 
 # Containers live through our restart even where the settings say that they would not.
-if [ "$was_running" = true ] && [ -n "$transition" ] && [ "$restart" != reload ] && [ "$restart" != none ]; then
+if [ "$bridged" = true ]; then
     put "$json" 0644 root:root <"$transition"
     bring reload docker.service || :
+    if ! await_live_restore true; then
+        key=$(key_of "$json")
+        if [ -e "$back/$key" ]; then put "$json" 0644 root:root <"$back/$key"; fi
+        bring reload docker.service || :
+        explain >&2 || :
+        close_books
+        fail 15 "live-restore cannot be switched on, and without it a restart would end the containers; nothing was changed"
+    fi
 fi
 while read -r sum mode owner path; do
-    case $path in @*) continue ;; esac
-    put "$ROOT$path" "$mode" "$owner" <"$staged/$sum"
+    case $path in
+        @*) ;;
+        "$json") if [ "$bridged" = true ]; then put "$json" 0644 root:root <"$start"; else put "$json" "$mode" "$owner" <"$final"; fi ;;
+        *) put "$path" "$mode" "$owner" <"$staged/$sum" ;;
+    esac
 done <"$staged/list"
-if [ -n "$start" ] && [ "$was_running" = true ] && [ "$restart" != reload ]; then put "$json" 0644 root:root <"$start"; fi
+while read -r path; do
+    rm -f -- "$ROOT$path"
+    rmdir -- "$(dirname "$ROOT$path")" 2>/dev/null || :
+done <"$staged/gone"
 if [ -n "$digest" ] && [ "$digest" != "$before" ]; then
     if [ -n "$before" ]; then point "$ENGINE/previous" "$before"; fi
     point "$ENGINE/current" "$digest"
 fi
-settle "$HOME_DIR"
+settle "$HOME_DIR" "$ROOT/etc/docker" "$ROOT/etc/systemd/system"
 if [ "$ADOPTED" != true ] && ! getent group docker >/dev/null; then groupadd --system docker; fi
 
 good=true
-if [ "$restart" = reload ] && [ "$was_running" = true ]; then
+if [ "$restart" = reload ] && [ "$running" = true ]; then
     bring reload docker.service || good=false
 else
     start_units "$restart" || good=false
@@ -139,47 +216,50 @@ fi
 if [ "$good" = true ]; then answers || good=false; fi
 
 if [ "$good" = true ]; then
-    if [ -n "$start" ] && [ "$was_running" = true ] && [ "$restart" != reload ]; then
-        put "$json" 0644 root:root <"$final"
-        bring reload docker.service || :
+    if [ "$bridged" = true ]; then
+        put_live_restore_back "$(staged_as @end)" "$final"
     fi
-    put "$HOME_DIR/applied" 0644 root:root <"$staged/stamp"
-    rm -rf -- "$staged" "$back"
+    put /opt/machine/applied.list 0644 root:root <"$staged/list"
+    put /opt/machine/applied 0644 root:root <"$staged/stamp"
+    close_books
     say "restarted=$restart" || :
     say "done" || :
     exit 0
 fi
 
 explain >"$HOME_DIR/apply.failed" 2>&1
-if [ ! -f "$HOME_DIR/applied" ]; then
+if [ ! -f "$HOME_DIR/applied" ] && [ "$(cat "$back/was_running")" != true ]; then
     cat "$HOME_DIR/apply.failed" >&2 || :
     fail 13 "the engine does not start"
 fi
 
 # Back to what was: link, units, settings and certificates together.
-old=$(cat "$back/current")
-while read -r _ _ _ path; do
-    case $path in @*) continue ;; esac
-    key=$(printf %s "$path" | sha256sum | cut -c1-64)
+while read -r path; do
+    key=$(key_of "$path")
     if [ -e "$back/$key" ]; then
+        open_dir "$(dirname "$ROOT$path")"
         cp -p "$back/$key" "$ROOT$path.machine.$$"
         mv -fT "$ROOT$path.machine.$$" "$ROOT$path"
     elif [ -e "$back/$key.absent" ]; then
         rm -f -- "$ROOT$path"
     fi
-done <"$staged/list"
-if [ -n "$old" ]; then point "$ENGINE/current" "$old"; fi
-key=$(printf %s /etc/docker/daemon.json | sha256sum | cut -c1-64)
+done <"$back/all"
+old=$(cat "$back/current")
+if [ -n "$old" ]; then
+    point "$ENGINE/current" "$old"
+elif [ -n "$digest" ]; then
+    rm -f -- "$ENGINE/current"
+fi
 if [ -n "$transition" ]; then put "$json" 0644 root:root <"$transition"; fi
-settle "$HOME_DIR"
+settle "$HOME_DIR" "$ROOT/etc/docker" "$ROOT/etc/systemd/system"
 # One that hangs must be gone before the old one can come.
-for unit in docker.service; do systemctl kill -s KILL "$unit" >>"$log" 2>&1 || :; done
+systemctl kill --kill-who=main -s KILL docker.service >>"$log" 2>&1 || :
 if start_units all && answers; then
+    key=$(key_of "$json")
     if [ -n "$transition" ] && [ -e "$back/$key" ]; then
-        put "$json" 0644 root:root <"$back/$key"
-        bring reload docker.service || :
+        put_live_restore_back "$(staged_as @undo)" "$back/$key"
     fi
-    rm -rf -- "$staged" "$back"
+    close_books
     cat "$HOME_DIR/apply.failed" >&2 || :
     fail 15 "the engine does not start; the one before runs again"
 fi

@@ -10,6 +10,7 @@ free() {
 }
 file_b64() { if [ -f "$2" ]; then fact "$1" "$(b64 <"$2")"; fi; }
 
+await_quiet
 fact uid "$(id -u)"
 fact clock "$(date +%s)"
 fact arch "$(uname -m)"
@@ -53,7 +54,7 @@ fact free_opt "$(free "$HOME_DIR")"
 fact free_var_lib "$(free "$ROOT/var/lib/docker")"
 
 file_b64 owner_b64 "$HOME_DIR/owner"
-file_b64 daemon_json_b64 "$ROOT/etc/docker/daemon.json"
+file_b64 daemon_json_b64 "$(as_left /etc/docker/daemon.json)"
 fact engine "$(readlink "$ENGINE/current" 2>/dev/null || :)"
 fact engine_previous "$(readlink "$ENGINE/previous" 2>/dev/null || :)"
 present=

@@ -35,3 +35,45 @@ drop_strays() {
 
 owner_of_host() { sed -n 's/^machine-id=//p' "$HOME_DIR/owner" 2>/dev/null || :; }
 ours() { [ -f "$1" ] && head -n 1 "$1" | grep -q '^# Written by machine'; }
+
+# A change of the engine (apply_engine.sh) goes on when its connection is lost: whoever comes next waits for its end.
+BUSY=$ROOT/run/machine.applying
+born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+await_quiet() {
+    tries=0
+    while { read -r pid since <"$BUSY"; } 2>/dev/null && [ -n "$since" ] && [ "$(born "$pid")" = "$since" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 900 ] || fail 13 "an earlier change of the engine has not come to its end on the host (process $pid)"
+        sleep 0.2
+    done
+}
+
+# While a change has not come to its end, rollback/ holds what was: a file PATH as KEY, its lack as KEY.absent, and in
+# `written` the sums of what was put in place instead. Prints where PATH lies as its owner left it; nothing where it lacks.
+key_of() { printf %s "$1" | sha256sum | cut -c1-64; }
+as_left() {
+    back=$HOME_DIR/rollback key=$(key_of "$1")
+    if [ ! -f "$ROOT$1" ] || ! grep -qsx "$(sum_of "$ROOT$1")" "$back/written"; then
+        printf %s "$ROOT$1"
+    elif [ -e "$back/$key" ]; then
+        printf %s "$back/$key"
+    fi
+}
+
+# The engine's client, on its own socket. DEADLINE is the script's; KILL, because a script may ignore other signals and
+# its children inherit that.
+docker_here() {
+    cli=$ENGINE/current/bin/docker
+    [ -x "$cli" ] || cli=$(command -v docker) || return 1
+    DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=$HOME_DIR/no-docker-config timeout -s KILL "$DEADLINE" "$cli" "$@" </dev/null
+}
+# Waits until live-restore is on (true) or off (false): a reload is taken up some time after it was asked for, and a
+# restart before that would end the containers. An engine that does not answer is past asking.
+await_live_restore() {
+    tries=0
+    while is=$(docker_here info --format '{''{.LiveRestoreEnabled}''}' 2>/dev/null) && [ "$is" != "$1" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 50 ] || return 1
+        sleep 0.1
+    done
+}

@@ -1,4 +1,5 @@
 # Removes what we installed: units, engines, links, keys. Images, containers and volumes stay unless asked for.
+# stdin: base64 of what is to stay in daemon.json, which others wrote there; nothing where it is ours alone.
 MACHINE_ID={{ machine_id }}
 # Paths, one a line, that are ours to delete: daemon.json, certificates and keys.
 FILES={{ files }}
@@ -11,16 +12,17 @@ if [ -z "$owner" ] && [ ! -d "$HOME_DIR" ]; then
     exit 0
 fi
 if [ -n "$owner" ] && [ "$owner" != "$MACHINE_ID" ]; then fail 10 "the host belongs to machine $owner"; fi
+IFS= read -r kept || :
+await_quiet
 
 units=$ROOT/etc/systemd/system
 dropin=$units/docker.service.d/10-machine.conf
 if ours "$units/docker.service"; then
     # Without an engine nobody could stop them any more.
     docker=$ENGINE/current/bin/docker
-    export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG="$HOME_DIR/no-docker-config"
-    if [ -z "$ROOT" ] && [ -x "$docker" ] && running=$(timeout 20 "$docker" ps -q </dev/null 2>/dev/null) && [ -n "$running" ]; then
+    if [ -z "$ROOT" ] && [ -x "$docker" ] && running=$(docker_here ps -q 2>/dev/null) && [ -n "$running" ]; then
         # shellcheck disable=SC2086 # ids are words
-        timeout "$DEADLINE" "$docker" stop -t 10 $running </dev/null >&2 || :
+        docker_here stop -t 10 $running >&2 || :
     fi
     for unit in docker.service docker.socket containerd.service; do
         ours "$units/$unit" || continue
@@ -40,6 +42,12 @@ fi
 printf '%s\n' "$FILES" | while IFS= read -r path; do
     [ -z "$path" ] || rm -f -- "$ROOT$path"
 done
+if [ -n "${kept-}" ]; then
+    json=$ROOT/etc/docker/daemon.json
+    printf %s "$kept" | base64 -d >"$json.machine.$$"
+    chmod 0644 "$json.machine.$$"
+    mv -fT "$json.machine.$$" "$json"
+fi
 for link in "$ROOT/usr/local/bin"/*; do
     [ -L "$link" ] || continue
     case $(readlink "$link") in "$ENGINE"/*) rm -f -- "$link" ;; esac

@@ -1,7 +1,13 @@
 # Asks an engine whether it would start with the daemon.json given on stdin. Changes nothing.
+# Empty: the host's own.
 DIGEST={{ digest }}
 
-bin=$ENGINE/$DIGEST/bin
+if [ -n "$DIGEST" ]; then
+    bin=$ENGINE/$DIGEST/bin
+else
+    bin=$(command -v dockerd) || fail 1 "no dockerd on this host"
+    bin=${bin%/*}
+fi
 [ -x "$bin/dockerd" ] || fail 1 "no engine $DIGEST on this host"
 open_dir "$HOME_DIR"
 drop_strays "$HOME_DIR/.validate"

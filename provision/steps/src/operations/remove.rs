@@ -6,15 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use machine_host::journal::{Event, Journal};
 use machine_host::name::HostName;
+use machine_host::record::Foreign;
 use machine_templates::remote::{CloseTcp, Uninstall, lines};
 use serde_json::{Value, json};
 
 use super::change::lock;
+use crate::engine_config::{naming_live_restore, with_live_restore};
 use crate::script::run_script;
 use crate::ssh::Input;
 use crate::step::Context;
-use crate::{Error, Kind, Result, World, docker_context, watcher};
-use machine_engine::layout;
+use crate::{Error, Kind, Result, World, docker_context, engine_config, watcher};
+use machine_engine::{daemon, layout};
 
 /// How to remove.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,7 +96,10 @@ async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
     let description = driver.describe();
     // A machine of ours goes with everything on it. An existing host stays.
     if description.ssh && !description.injects_host_key && touched(cx) {
-        if uninstall {
+        if cx.record.engine.foreign == Some(Foreign::Adopt) {
+            close(cx).await?;
+            notes.push("the host's own engine and its containers stay as they were before it was adopted".to_owned());
+        } else if uninstall {
             take_away(cx).await?;
             notes.push("the engine was uninstalled; images, containers and volumes stay in /var/lib/docker".to_owned());
         } else {
@@ -119,29 +124,75 @@ pub(super) fn touched(cx: &Context<'_>) -> bool {
 const OURS: &[&str] = &[layout::CA, layout::SERVER_CERT, layout::SERVER_KEY];
 
 async fn take_away(cx: &mut Context<'_>) -> Result<()> {
+    let kept = others_part(cx).await?;
     let remote = cx.remote().await?;
-    let mut files = OURS.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
-    files.push(layout::DAEMON_JSON.to_owned());
-    files.extend(cx.record.engine.registry_cas.keys().map(|host| layout::registry_ca(host)));
+    let mut files = our_files(cx);
+    let mut input = "\n".to_owned();
+    if kept == json!({}) {
+        files.push(layout::DAEMON_JSON.to_owned());
+    } else {
+        input.insert_str(0, &encode(&kept));
+    }
     let id = cx.record.id.clone();
     let files = lines(files);
     let script = Uninstall { machine_id: &id, files: &files, remove_data: false, deadline_seconds: 60 };
-    run_script(&remote, &script, Input::Empty, Duration::from_secs(300)).await.map_err(not_ours)?;
+    run_script(&remote, &script, Input::Bytes(input.as_bytes()), Duration::from_secs(300)).await.map_err(not_ours)?;
     Ok(())
 }
 
-/// Closes the TCP listener; the engine and its containers stay.
+/// Closes the TCP listener; the engine and its containers stay. An adopted engine loses all that was ours.
 async fn close(cx: &mut Context<'_>) -> Result<()> {
-    let now = cx.facts().await?.daemon_json.clone();
+    let adopted = cx.record.engine.foreign == Some(Foreign::Adopt);
+    let now = on_host(cx).await?;
+    let (last, wanted) = if adopted {
+        (others_part(cx).await?, json!({}))
+    } else {
+        // What stays of ours is remembered there: whoever makes the host a machine again takes it over.
+        (without_tcp(&now), without_tcp(&engine_config::base(cx).await?))
+    };
+    let unless_empty = |value: &Value| if *value == json!({}) { String::new() } else { encode(value) };
+    let input = format!(
+        "{}\n{}\n{}\n{}\n{}\n",
+        encode(&with_live_restore(&now)),
+        encode(&with_live_restore(&last)),
+        encode(&naming_live_restore(&last)),
+        unless_empty(&last),
+        unless_empty(&wanted)
+    );
+    let files = if adopted { our_files(cx) } else { OURS.iter().map(|path| (*path).to_owned()).collect() };
+    let (id, files) = (cx.record.id.clone(), lines(files));
     let remote = cx.remote().await?;
-    let (transition, start, last) = without_tcp(&now);
-    let encode = |value: &Value| STANDARD.encode(value.to_string());
-    let input = format!("{}\n{}\n{}\n", encode(&transition), encode(&start), encode(&last));
-    let files = lines(OURS.iter().copied());
-    let id = cx.record.id.clone();
-    let script = CloseTcp { machine_id: &id, files: &files, deadline_seconds: 60 };
+    let live_restore = last.get("live-restore") == Some(&json!(true));
+    let script = CloseTcp { machine_id: &id, files: &files, live_restore, deadline_seconds: 60 };
     run_script(&remote, &script, Input::Bytes(input.as_bytes()), Duration::from_secs(300)).await.map_err(not_ours)?;
     Ok(())
+}
+
+fn our_files(cx: &Context<'_>) -> Vec<String> {
+    let cas = cx.record.engine.registry_cas.keys().map(|host| layout::registry_ca(host));
+    OURS.iter().map(|path| (*path).to_owned()).chain(cas).collect()
+}
+
+fn encode(value: &Value) -> String {
+    STANDARD.encode(value.to_string())
+}
+
+async fn on_host(cx: &mut Context<'_>) -> Result<Value> {
+    let now = cx.facts().await?.daemon_json.clone();
+    Ok(if now.is_object() { now } else { json!({}) })
+}
+
+/// What others wrote into daemon.json. Where they changed what is ours, that goes too: it cannot work without us.
+async fn others_part(cx: &mut Context<'_>) -> Result<Value> {
+    let base = engine_config::base(cx).await?;
+    let now = on_host(cx).await?;
+    Ok(daemon::merge(&base, &now, &json!({})).unwrap_or_else(|_| {
+        let mut rest = now;
+        if let Some(map) = rest.as_object_mut() {
+            map.retain(|key, value| !daemon::OURS.contains(&key.as_str()) && base.get(key) != Some(value));
+        }
+        rest
+    }))
 }
 
 /// Somebody took the host over: nothing of ours is left there to remove.
@@ -153,10 +204,9 @@ fn not_ours(e: Error) -> Error {
     }
 }
 
-/// daemon.json as it is with live-restore on, and without our listener, again with live-restore on and as it stays.
-fn without_tcp(now: &Value) -> (Value, Value, Value) {
-    let now = if now.is_object() { now.clone() } else { json!({}) };
-    let mut last = now.clone();
+/// daemon.json without our listener and certificates.
+fn without_tcp(now: &Value) -> Value {
+    let mut last = if now.is_object() { now.clone() } else { json!({}) };
     if let Some(map) = last.as_object_mut() {
         for key in ["tlsverify", "tls", "tlscacert", "tlscert", "tlskey"] {
             map.remove(key);
@@ -165,11 +215,7 @@ fn without_tcp(now: &Value) -> (Value, Value, Value) {
             hosts.retain(|h| !h.as_str().is_some_and(|h| h.starts_with("tcp://")));
         }
     }
-    let on = |mut value: Value| {
-        value["live-restore"] = json!(true);
-        value
-    };
-    (on(now), on(last.clone()), last)
+    last
 }
 
 /// This computer's side, the record last.
@@ -193,13 +239,11 @@ mod tests {
             "hosts": ["fd://", "tcp://0.0.0.0:2376"], "tlsverify": true, "tlscacert": "/etc/docker/ca.pem",
             "tlscert": "a", "tlskey": "b", "containerd": "/run/containerd/containerd.sock", "log-driver": "local",
         });
-        let (transition, start, last) = without_tcp(&now);
         assert_eq!(
-            last,
+            without_tcp(&now),
             json!({"hosts": ["fd://"], "containerd": "/run/containerd/containerd.sock", "log-driver": "local"})
         );
-        assert_eq!(transition["hosts"], now["hosts"]);
-        assert_eq!((&transition["live-restore"], &start["live-restore"]), (&json!(true), &json!(true)));
-        assert_eq!(without_tcp(&Value::Null).2, json!({}));
+        assert_eq!(with_live_restore(&now)["hosts"], now["hosts"]);
+        assert_eq!(without_tcp(&Value::Null), json!({}));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use machine_host::name::HostName;
 use machine_host::record::{EngineSettings, Record};
+use machine_host::tls::Pair;
 
 use super::change::hold;
 use super::provision::{engine_only, run, settled};
@@ -50,6 +51,7 @@ pub async fn set(world: &World, name: &HostName, options: SetOptions) -> Result<
     engine_only(cx, "changed")?;
     settled(cx)?;
     let before = cx.record.clone();
+    let pair = Pair::read(&cx.paths.server_cert(), &cx.paths.server_key()).ok();
     if let Some(key) = &options.ssh_host_key {
         replace_host_key(cx, key)?;
     }
@@ -68,6 +70,9 @@ pub async fn set(world: &World, name: &HostName, options: SetOptions) -> Result<
             cx.record.engine = before.engine;
             cx.record.tls_sans = before.tls_sans;
             cx.save()?;
+            if let Some(pair) = pair {
+                pair.write(&cx.paths.server_cert(), &cx.paths.server_key())?;
+            }
             Err(e)
         }
     }

@@ -13,7 +13,7 @@ use crate::{Error, Kind, Outcome, Result, World, bundle, engine_state};
 /// How to upgrade.
 #[derive(Debug, Clone, Default)]
 pub struct UpgradeOptions {
-    /// A bundle's name, digest or source; `None`: the default.
+    /// A bundle's name, digest or source; `None`: what the machine was made with, or the default.
     pub bundle: Option<String>,
     /// Go on although something will not live through it (see [`UpgradePlan::losses`]).
     pub yes: bool,
@@ -82,8 +82,8 @@ async fn prepare(cx: &mut Context<'_>, options: &UpgradeOptions) -> Result<(Bund
         .hint("upgrade it with the host's package manager"));
     }
     let machine = cx.facts().await?.machine().to_owned();
-    let asked = options.bundle.as_deref();
-    let target = bundle::find_or_build(cx, asked, machine_engine::Arch::from_uname(&machine)?).await?;
+    let asked = options.bundle.clone().or_else(|| cx.record.engine.bundle.clone());
+    let target = bundle::find_or_build(cx, asked.as_deref(), machine_engine::Arch::from_uname(&machine)?).await?;
     let floor = target.manifest.glibc_floor.map(|f| f.to_string()).unwrap_or_default();
     let facts = cx.facts().await?;
     facts.check_libc(&floor, &target.manifest.name)?;
@@ -99,7 +99,9 @@ async fn prepare(cx: &mut Context<'_>, options: &UpgradeOptions) -> Result<(Bund
     let recorded = cx.record.installed.as_ref().and_then(|i| i.bundle.as_deref());
     plan.already_so = current.as_deref() == Some(&target.manifest.digest)
         && recorded == Some(&target.manifest.digest)
-        && state.is_some();
+        && state.is_some()
+        // One that was killed after the switch has steps to go.
+        && cx.journal.state().complete();
     if let Some(state) = state.filter(|_| !plan.already_so) {
         check(&state, &target, &mut plan)?;
     }

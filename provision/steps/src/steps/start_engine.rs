@@ -40,7 +40,10 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         reload_enough: config.reload_enough,
         adopted: cx.record.engine.foreign == Some(Foreign::Adopt),
     };
-    let answer = run_script(&remote, &apply, Input::Empty, Duration::from_secs(900)).await?;
+    let answer = run_script(&remote, &apply, Input::Empty, Duration::from_secs(900)).await.map_err(|e| {
+        let log = "sudo journalctl -u docker.service -u containerd.service";
+        e.hint(format!("the whole log: machine ssh {} {log}", cx.record.name))
+    })?;
     let old = cx.record.installed.take();
     let mut new = Installed {
         bundle: wanted.digest().map(str::to_owned),

@@ -28,12 +28,10 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     {
         return Ok(Outcome::AlreadySo);
     }
-    if let Some(digest) = bundle::wanted(cx).await?.digest() {
-        let json = config.for_validation().to_string();
-        run_script(&remote, &ValidateEngine { digest }, Input::Bytes(json.as_bytes()), DEADLINE)
-            .await
-            .map_err(refused)?;
-    }
+    let wanted = bundle::wanted(cx).await?;
+    let json = config.for_validation().to_string();
+    let validate = ValidateEngine { digest: wanted.digest().unwrap_or_default() };
+    run_script(&remote, &validate, Input::Bytes(json.as_bytes()), DEADLINE).await.map_err(refused)?;
     if crate::engine_state::swarm_active(&remote).await {
         config.without_live_restore();
     }
