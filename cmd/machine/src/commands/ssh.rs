@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
+use machine_host::HostName;
+use machine_host::paths::MachinePaths;
 use machine_provision::{client, operations};
 
 use crate::error::{CommandError, Kind};
@@ -31,6 +33,7 @@ fn connect(session: &Session, args: &SshArgs) -> Result<(), CommandError> {
         None => (None, &[][..]),
     };
     let machine = session.machine(name.as_deref())?.reachable()?;
+    mend_watcher(session, &machine.name, &machine.paths)?;
     if external::find("ssh") {
         let mut argv: Vec<OsString> =
             client::ssh_argv(&machine.record, &machine.paths)?.into_iter().map(OsString::from).collect();
@@ -54,4 +57,19 @@ fn connect(session: &Session, args: &SshArgs) -> Result<(), CommandError> {
         Ok(code) => Err(CommandError::exit(code)),
         Err(_) => Err(CommandError::exit(crate::error::exit_code::SSH)),
     }
+}
+
+/// Whoever works on a machine whose ports are carried here expects them to be carried: a dead watcher is started again.
+fn mend_watcher(session: &Session, name: &HostName, paths: &MachinePaths) -> Result<(), CommandError> {
+    if paths.forwards().exists() {
+        let name = name.clone();
+        let report = ReportArgs::default();
+        let mended = operation::run(session, session.store()?, &report, |world, _| async move {
+            Ok(operations::mend(&world, &name).await?)
+        });
+        if let Err(error) = mended {
+            crate::output::say(&format!("ports are not forwarded: {error}"));
+        }
+    }
+    Ok(())
 }
