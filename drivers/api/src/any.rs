@@ -7,7 +7,7 @@ use std::pin::Pin;
 use serde_json::Value;
 
 use crate::driver::{Driver, PowerSwitch, Stop};
-use crate::{Context, DriverError, ErrorKind, Result, Status};
+use crate::{Context, DriverError, ErrorKind, Result, SecretNote, Status};
 
 /// A boxed future that borrows from its caller.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +27,9 @@ pub struct Description {
     pub injects_host_key: bool,
     /// There is a host to log in to; without one no engine is installed.
     pub ssh: bool,
+    /// Its secret settings; a flag of each is among [`AnyDriver::flags`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretNote>,
 }
 
 /// The driver's flags, as a clap fragment that `cmd` merges into `create`.
@@ -80,12 +83,16 @@ impl<D: Driver> AnyDriver for D {
             power: self.power().is_some(),
             injects_host_key: D::INJECTS_HOST_KEY,
             ssh: D::HAS_SSH,
+            secrets: D::SECRETS.iter().map(SecretNote::from).collect(),
         }
     }
 
     fn flags(&self) -> FlagGroup {
         // Last, or the settings' own doc comment would be shown.
-        <D::Settings as clap::Args>::augment_args(clap::Command::new(D::NAME)).about(D::ABOUT).long_about(None)
+        <D::Settings as clap::Args>::augment_args(clap::Command::new(D::NAME))
+            .args(D::SECRETS.iter().map(crate::Secret::arg))
+            .about(D::ABOUT)
+            .long_about(None)
     }
 
     fn settings(&self, matches: &clap::ArgMatches, working_dir: &Path) -> Result<Value> {

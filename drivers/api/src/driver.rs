@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, Result, Status};
+use crate::{Context, Result, Secret, Status};
 
 /// A kind of place a host can live.
 ///
@@ -34,6 +34,9 @@ pub trait Driver: Send + Sync + 'static {
     const INJECTS_HOST_KEY: bool;
     /// Whether there is a host to log in to; without one no engine is installed.
     const HAS_SSH: bool = true;
+    /// Its secret settings. They are no fields of `Settings`: the core adds their flags, keeps a reference, resolves it
+    /// and lends the value in [`Context::secrets`] (DESIGN §7).
+    const SECRETS: &'static [Secret] = &[];
 
     /// Settles what the user typed into what is stored: refuses what is missing or contradicts itself (kind
     /// [`crate::ErrorKind::Settings`]), makes the user's file names absolute. Looks at nothing but its arguments.

@@ -25,10 +25,13 @@ pub mod conformance;
 mod context;
 mod driver;
 mod error;
+mod secret;
+mod seed;
 mod status;
 
 pub use any::{AnyDriver, BoxFuture, Description, FlagGroup};
 pub use context::{Context, HostKeyPair, Progress, Save};
 pub use driver::{Driver, NoPower, PowerSwitch, Stop};
 pub use error::{DriverError, ErrorKind, Result};
+pub use secret::{Secret, SecretNote};
 pub use status::{EngineEndpoint, Power, SshAccess, SshIdentity, Status};

@@ -1,0 +1,132 @@
+//! A firewall of the machine's own, bound to its tag: it is there before the droplet is, so no port is ever open.
+
+use machine_driver::Result;
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::driver::{ENGINE_PORT, id_tag};
+use crate::fault::Fault;
+use crate::settings::refuse;
+use crate::wire::{Firewall, OneFirewall};
+use crate::{Machine, Settings};
+
+/// `80`, `8000-8100`, `53/udp`: protocol and ports; `ssh` stands for no others.
+pub(crate) fn parse(text: &str) -> Result<Option<(&'static str, String)>> {
+    if text == "ssh" {
+        return Ok(None);
+    }
+    let bad = || {
+        refuse(
+            format!("{text:?} names no ports"),
+            "write --digitalocean-firewall 80,443,8000-8100,53/udp, or `ssh` for no others than SSH and the engine",
+        )
+    };
+    let (ports, protocol) = match text.split_once('/') {
+        None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), "tcp"),
+        Some((ports, "udp")) => (ports, "udp"),
+        Some(_) => return Err(bad()),
+    };
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let number = |text: &str| text.parse::<u16>().ok().filter(|&port| port > 0).ok_or_else(bad);
+    let (first, last) = (number(first)?, number(last)?);
+    match first.cmp(&last) {
+        std::cmp::Ordering::Greater => Err(bad()),
+        std::cmp::Ordering::Equal => Ok(Some((protocol, first.to_string()))),
+        std::cmp::Ordering::Less => Ok(Some((protocol, format!("{first}-{last}")))),
+    }
+}
+
+/// Unique in the account, and ours by the id in it.
+fn name(api: Api<'_>) -> String {
+    format!("machine-{}", api.cx.machine_id)
+}
+
+/// The stage.
+pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Result<()> {
+    if s.firewall.is_empty() {
+        return Ok(());
+    }
+    if m.firewall_id.is_some() || api.cx.resumed {
+        if let Some(found) = find(api).await? {
+            return take(api, m, found);
+        }
+    }
+    let tag = id_tag(api.cx);
+    // A firewall can only be bound to a tag that exists; making one that exists changes nothing.
+    let made: Result<Value, Fault> =
+        api.post_freely(("make the machine's tag", "tag:create"), "/v2/tags", &json!({ "name": tag })).await;
+    if let Err(fault) = made {
+        if !fault.taken() {
+            return Err(fault.into());
+        }
+    }
+    let doing = format!("make the firewall of {}", api.cx.host_name);
+    match api.post::<OneFirewall>((&doing, "firewall:create"), "/v2/firewalls", &body(api, s, &tag)?).await {
+        Ok(made) => take(api, m, made.firewall),
+        Err(fault) if fault.taken() || fault.maybe_done() => match find(api).await? {
+            Some(found) => take(api, m, found),
+            None => Err(fault.into()),
+        },
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn body(api: Api<'_>, s: &Settings, tag: &str) -> Result<Value> {
+    let everyone = json!({ "addresses": ["0.0.0.0/0", "::/0"] });
+    let rule = |protocol: &str, ports: &str| json!({ "protocol": protocol, "ports": ports, "sources": everyone });
+    let mut inbound =
+        vec![rule("icmp", "0"), rule("tcp", &s.ssh_port.to_string()), rule("tcp", &ENGINE_PORT.to_string())];
+    for text in &s.firewall {
+        let rule = parse(text)?.map(|(protocol, ports)| rule(protocol, &ports));
+        inbound.extend(rule.filter(|rule| !inbound.contains(rule)));
+    }
+    // "0" is the vendor's word for all ports.
+    let outbound: Vec<_> = ["icmp", "tcp", "udp"]
+        .iter()
+        .map(|protocol| json!({ "protocol": protocol, "ports": "0", "destinations": everyone }))
+        .collect();
+    Ok(json!({ "name": name(api), "tags": [tag], "inbound_rules": inbound, "outbound_rules": outbound }))
+}
+
+fn take(api: Api<'_>, m: &mut Machine, firewall: Firewall) -> Result<()> {
+    m.firewall_id = firewall.id;
+    api.cx.save(m)
+}
+
+async fn find(api: Api<'_>) -> Result<Option<Firewall>, Fault> {
+    let all: Vec<Firewall> =
+        api.list(("list the firewalls", "firewall:read"), "/v2/firewalls", "", "firewalls").await?;
+    let name = name(api);
+    Ok(all.into_iter().find(|firewall| firewall.name == name))
+}
+
+/// Removes it; the droplet is gone by then.
+pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()> {
+    let id = match &m.firewall_id {
+        Some(id) => Some(id.clone()),
+        None if s.firewall.is_empty() => None,
+        None => find(api).await?.and_then(|found| found.id),
+    };
+    if let Some(id) = id {
+        let doing = format!("delete the firewall of {}", api.cx.host_name);
+        api.delete((&doing, "firewall:delete"), &format!("/v2/firewalls/{id}")).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn ports_are_parsed() {
+        let seen = |text: &str| parse(text).unwrap().map(|(protocol, ports)| format!("{protocol} {ports}"));
+        assert_eq!(seen("ssh"), None);
+        assert_eq!(seen("80").unwrap(), "tcp 80");
+        assert_eq!(seen("8000-8100/tcp").unwrap(), "tcp 8000-8100");
+        assert_eq!(seen("53/udp").unwrap(), "udp 53");
+        for bad in ["", "0", "http", "80-", "90-80", "80/sctp", "70000", "1-2-3"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

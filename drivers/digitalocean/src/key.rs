@@ -1,0 +1,110 @@
+//! The account's key. Listing keys is limited to ten calls a minute, so they are only ever asked for by fingerprint.
+
+use base64::Engine as _;
+use machine_driver::{DriverError, ErrorKind, Result};
+use serde_json::json;
+
+use crate::api::Api;
+use crate::fault::Fault;
+use crate::wire::{Key, OneKey};
+use crate::{Machine, Settings};
+
+/// `machine-web-1-0c0a…`: by it we know our own again.
+pub(crate) fn name(api: Api<'_>) -> String {
+    format!("machine-{}-{}", api.cx.host_name, api.cx.machine_id)
+}
+
+/// The stage: the account knows the key that the droplet shall let in. Without one DigitalOcean would send a password by
+/// mail.
+pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Result<()> {
+    if let Some(wanted) = &s.key_fingerprint {
+        let key = get(api, wanted).await?.ok_or_else(|| unknown(wanted))?;
+        m.key_id = key.id;
+        m.key_owned = false;
+        return Ok(());
+    }
+    let fingerprint = fingerprint(&api.cx.public_key).ok_or_else(|| {
+        DriverError::new(ErrorKind::Other, "the machine's public key is not one")
+            .hint("remove the machine and create it again")
+    })?;
+    if m.key_id.is_some() || api.cx.resumed {
+        if let Some(key) = get(api, &fingerprint).await? {
+            return take(api, m, &key);
+        }
+    }
+    let doing = format!("add the SSH key of {}", api.cx.host_name);
+    let body = json!({ "name": name(api), "public_key": api.cx.public_key.trim() });
+    match api.post::<OneKey>((&doing, "ssh_key:create"), "/v2/account/keys", &body).await {
+        Ok(made) => take(api, m, &made.ssh_key),
+        // It is there already, or was made and we did not hear of it.
+        Err(fault) if fault.taken() || fault.maybe_done() => match get(api, &fingerprint).await? {
+            Some(key) => take(api, m, &key),
+            None => Err(fault.into()),
+        },
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn take(api: Api<'_>, m: &mut Machine, key: &Key) -> Result<()> {
+    m.key_id = key.id;
+    m.key_owned = key.name == name(api);
+    api.cx.save(m)
+}
+
+pub(crate) fn unknown(wanted: &str) -> DriverError {
+    DriverError::new(ErrorKind::Settings, format!("your DigitalOcean account has no SSH key {wanted}"))
+        .hint("`ssh-keygen -l -E md5 -f KEY.pub` prints a fingerprint; leave the option out to have a key made")
+}
+
+/// By fingerprint or id.
+pub(crate) async fn get(api: Api<'_>, identifier: &str) -> Result<Option<Key>, Fault> {
+    let identifier = identifier.strip_prefix("MD5:").unwrap_or(identifier);
+    let path: String = identifier.chars().filter(|c| c.is_ascii_alphanumeric() || *c == ':').collect();
+    match api.get::<OneKey>(("look up an SSH key", "ssh_key:read"), &format!("/v2/account/keys/{path}")).await {
+        Ok(one) => Ok(Some(one.ssh_key)),
+        Err(fault) if fault.not_found() => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Removes the key if it is ours; the droplet is gone by then.
+pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()> {
+    if s.key_fingerprint.is_some() {
+        return Ok(());
+    }
+    let id = match (m.key_id, m.key_owned) {
+        (Some(id), true) => Some(id),
+        (Some(_), false) => None,
+        // Posted, perhaps, and not heard of.
+        (None, _) => match fingerprint(&api.cx.public_key) {
+            Some(fingerprint) => {
+                get(api, &fingerprint).await?.filter(|key| key.name == name(api)).and_then(|key| key.id)
+            }
+            None => None,
+        },
+    };
+    if let Some(id) = id {
+        let doing = format!("delete the SSH key of {}", api.cx.host_name);
+        api.delete((&doing, "ssh_key:delete"), &format!("/v2/account/keys/{id}")).await?;
+    }
+    Ok(())
+}
+
+/// MD5 over the key, as DigitalOcean names keys: `aa:bb:…`.
+fn fingerprint(line: &str) -> Option<String> {
+    let encoded = line.split_whitespace().nth(1)?;
+    let blob = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+    Some(md5::compute(blob).0.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_fingerprint_is_ssh_keygen_s() {
+        // ssh-keygen -l -E md5 prints the same for the key of the conformance suite.
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f machine";
+        assert_eq!(super::fingerprint(line).unwrap(), "0f:a2:0a:d7:38:3e:65:45:08:6b:63:84:1c:ff:dc:ba");
+        assert_eq!(super::fingerprint("ssh-ed25519"), None);
+        assert_eq!(super::fingerprint(""), None);
+    }
+}

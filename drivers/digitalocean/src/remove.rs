@@ -1,0 +1,33 @@
+//! Removes whatever exists of a machine: from any state, any number of times, and only what carries our id.
+
+use machine_driver::Result;
+
+use crate::api::Api;
+use crate::driver::id_tag;
+use crate::{Machine, Settings, droplet, firewall, key, reserved_ip};
+
+/// The droplet first: as long as it is there, a failed removal can still be mended over SSH.
+pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()> {
+    let ip = reserved_ip::ours(api, s, m).await?;
+    // Asked for and not heard of: then the tag's lag must be waited out, or it would appear after we are gone.
+    let lag = (m.droplet_id.is_none() && m.droplet_asked).then_some(api.pace.lag);
+    let mut ids: Vec<u64> = droplet::find(api, lag, &[]).await?.iter().map(|droplet| droplet.id).collect();
+    ids.extend(m.droplet_id);
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids {
+        api.cx.say(&format!("deleting droplet {id}"));
+        droplet::delete(api, id).await?;
+    }
+    if let Some(ip) = ip {
+        reserved_ip::remove(api, &ip).await?;
+    }
+    firewall::remove(api, s, m).await?;
+    key::remove(api, s, m).await?;
+    // A tag costs nothing and a token may lack the scope: not worth failing for.
+    let tag = id_tag(api.cx).replace(':', "%3A");
+    if let Err(fault) = api.delete(("delete the machine's tag", "tag:delete"), &format!("/v2/tags/{tag}")).await {
+        tracing::debug!(?fault, "the machine's tag stays");
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! What DigitalOcean answers, as far as we read it. Every field that a token of narrow scope leaves out is optional.
+
+use serde::{Deserialize, Deserializer};
+
+/// `null` counts as absent.
+fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Droplet {
+    pub(crate) id: u64,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) locked: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) status: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) networks: Networks,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) tags: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Networks {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) v4: Vec<Network>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) v6: Vec<Network>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Network {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) ip_address: String,
+    #[serde(default, deserialize_with = "nullable", rename = "type")]
+    pub(crate) kind: String,
+}
+
+impl Networks {
+    pub(crate) fn public_v4(&self) -> Option<&str> {
+        of_kind(&self.v4, "public")
+    }
+    pub(crate) fn private_v4(&self) -> Option<&str> {
+        of_kind(&self.v4, "private")
+    }
+    pub(crate) fn public_v6(&self) -> Option<&str> {
+        of_kind(&self.v6, "public")
+    }
+}
+
+fn of_kind<'a>(networks: &'a [Network], kind: &str) -> Option<&'a str> {
+    networks.iter().find(|n| n.kind == kind && !n.ip_address.is_empty()).map(|n| n.ip_address.as_str())
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneDroplet {
+    pub(crate) droplet: Droplet,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) links: Links,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Links {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) actions: Vec<ActionLink>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ActionLink {
+    pub(crate) id: u64,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) rel: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Action {
+    pub(crate) id: u64,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) status: String,
+    #[serde(default, deserialize_with = "nullable", rename = "type")]
+    pub(crate) kind: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneAction {
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) id: Option<u64>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneKey {
+    pub(crate) ssh_key: Key,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Region {
+    pub(crate) slug: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) available: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) features: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Size {
+    pub(crate) slug: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) available: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) regions: Vec<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) disk: u64,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) price_hourly: f64,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) price_monthly: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Image {
+    pub(crate) id: u64,
+    pub(crate) slug: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) name: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) distribution: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) regions: Vec<String>,
+    pub(crate) status: Option<String>,
+    pub(crate) min_disk_size: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneImage {
+    pub(crate) image: Image,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneAccount {
+    pub(crate) account: Account,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) droplet_limit: Option<u64>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) status: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) status_message: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Firewall {
+    pub(crate) id: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneFirewall {
+    pub(crate) firewall: Firewall,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ReservedIp {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) ip: String,
+    pub(crate) droplet: Option<IdOnly>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) locked: bool,
+    pub(crate) region: Option<Slug>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct IdOnly {
+    pub(crate) id: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Slug {
+    pub(crate) slug: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneReservedIp {
+    pub(crate) reserved_ip: ReservedIp,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneVpc {
+    pub(crate) vpc: Vpc,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Vpc {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) region: String,
+}
+
+/// `{"id": "unprocessable_entity", "message": "…", "request_id": "…"}`
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Refusal {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) id: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) message: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) request_id: String,
+}
