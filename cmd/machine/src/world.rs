@@ -126,11 +126,12 @@ pub(crate) fn working_dir() -> Result<PathBuf, CommandError> {
     std::env::current_dir().map_err(|e| CommandError::failure("cannot find the working folder").caused_by(&e))
 }
 
-/// Words for "busy" messages: what was typed, as far as it is a name.
+/// Words for "busy" messages, which end up in lock files: what was typed before any option, for options have values, and
+/// values may be secret.
 fn command_words(session: &Session) -> String {
-    let words: Vec<String> =
-        session.argv.iter().skip(1).take(3).map(|word| word.to_string_lossy().into_owned()).collect();
-    format!("{} {}", session.program(), words.join(" "))
+    let typed = session.argv.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let names = typed.take_while(|word| !word.starts_with('-')).take(3);
+    std::iter::once(session.program().to_owned()).chain(names).collect::<Vec<_>>().join(" ")
 }
 
 /// The user's own files.

@@ -131,8 +131,11 @@ pub struct Progress {
     pub done: Vec<StepId>,
     /// The step it is in, or was in when it was killed, and the driver's stage.
     pub current: Option<(StepId, Option<String>)>,
-    /// Stages of the current step that finished.
+    /// Stages that finished of the step that runs, or was to go on. They outlive failures and kills as `done` does.
     pub stages_done: Vec<String>,
+    /// The stage that was begun and did not finish: it may have asked its provider for something already.
+    pub stage_begun: Option<String>,
+    stages_of: Option<StepId>,
     /// The step that failed, and why.
     pub failed: Option<(StepId, String)>,
     /// Operations that were complete at least once in this machine's life.
@@ -181,17 +184,21 @@ pub fn next(mut state: State, event: &Event) -> Result<State> {
             let goes_on = !state.ended && state.operation.as_ref() == Some(operation);
             if !goes_on {
                 state.done.clear();
+                state.stages_done.clear();
+                (state.stage_begun, state.stages_of) = (None, None);
             }
             state.operation = Some(operation.clone());
             (state.current, state.failed, state.ended) = (None, None, false);
-            state.stages_done.clear();
         }
         Event::Started { step, stage: None } => {
             if state.current.is_some() {
                 return refuse("another step is running");
             }
             state.done.retain(|done| done != step);
-            state.stages_done.clear();
+            if state.stages_of.as_ref() != Some(step) {
+                state.stages_done.clear();
+                (state.stage_begun, state.stages_of) = (None, Some(step.clone()));
+            }
             state.current = Some((step.clone(), None));
         }
         Event::Started { step, stage: Some(stage) } => {
@@ -199,6 +206,7 @@ pub fn next(mut state: State, event: &Event) -> Result<State> {
                 return refuse("its step is not running, or another stage is");
             }
             state.stages_done.retain(|done| done != stage);
+            state.stage_begun = Some(stage.clone());
             state.current = Some((step.clone(), Some(stage.clone())));
         }
         Event::Finished { step, stage, .. } => {
@@ -208,6 +216,7 @@ pub fn next(mut state: State, event: &Event) -> Result<State> {
             match stage {
                 Some(stage) => {
                     state.stages_done.push(stage.clone());
+                    state.stage_begun = None;
                     state.current = Some((step.clone(), None));
                 }
                 None => {

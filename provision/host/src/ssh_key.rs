@@ -64,8 +64,10 @@ impl KeyPair {
         Self::from_key(&key)
     }
 
-    /// Writes the private key: 0600 from creation.
+    /// Writes the private key, 0600 from creation, and beside it the public one as `.pub`: that one first, so that where
+    /// the private key is, the pair is whole.
     pub fn write(&self, path: &Path) -> Result<()> {
+        atomic::write(&path.with_extension("pub"), format!("{}\n", self.public_openssh), Mode::Private)?;
         atomic::write(path, self.private_openssh.expose(), Mode::Private)
     }
 

@@ -88,3 +88,6 @@ pub(crate) fn aftermath(mut error: Error, name: &str, exists: &str) -> Error {
     ];
     error
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ impl<'w> Context<'w> {
     pub(crate) fn remember_stages(&mut self) {
         self.stages = if self.resumed {
             let state = self.journal.state();
-            (state.stages_done.clone(), state.current.as_ref().and_then(|(_, stage)| stage.clone()))
+            (state.stages_done.clone(), state.stage_begun.clone())
         } else {
             (Vec::new(), None)
         };

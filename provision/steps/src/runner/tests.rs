@@ -1,0 +1,521 @@
+//! The plan suite: fail and be killed at each step, go on, and end as if nothing had happened (DESIGN §3.2, §11).
+//!
+//! The runner, the journal and the store are the real ones; the steps are scripted, and so is the provider of the driver.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use machine_driver::{AnyDriver, Driver, DriverError, EngineEndpoint, ErrorKind, NoPower, Power, Status};
+use machine_host::Store;
+use machine_host::name::HostName;
+use machine_host::record::{DriverRecord, EngineSettings, RECORD_VERSION, Record, TlsKey};
+use machine_host::tls::CaPaths;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Notify, watch};
+
+use super::{Begin, run};
+use crate::operations::{self, CreateRequest, Created, OnFailure, RemoveOptions};
+use crate::step::{Context, Running, Step};
+use crate::{Ask, Drivers, Error, HostKeyQuestion, Outcome, UserFiles, World};
+
+/// What goes wrong, and whether what was to be done is done by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    FailsBefore,
+    FailsAfter,
+    DiesBefore,
+    DiesAfter,
+}
+
+const FAULTS: [Fault; 4] = [Fault::FailsBefore, Fault::FailsAfter, Fault::DiesBefore, Fault::DiesAfter];
+
+/// Where it goes wrong next; who ran so far; and the bell that says "kill me now".
+#[derive(Debug, Default)]
+struct Script {
+    fault: Mutex<Option<(&'static str, Fault)>>,
+    ran: Mutex<Vec<&'static str>>,
+    dying: Notify,
+}
+
+impl Script {
+    fn set(&self, place: &'static str, fault: Fault) {
+        *self.fault.lock().unwrap() = Some((place, fault));
+    }
+
+    fn ran(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.ran.lock().unwrap())
+    }
+
+    /// Does `act` at `place`, and what is to go wrong there, once.
+    async fn at(&self, place: &'static str, act: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        self.ran.lock().unwrap().push(place);
+        let fault = self.fault.lock().unwrap().take_if(|(at, _)| *at == place).map(|(_, fault)| fault);
+        if !matches!(fault, Some(Fault::FailsBefore | Fault::DiesBefore)) {
+            act()?;
+        }
+        match fault {
+            None => Ok(()),
+            Some(Fault::FailsBefore | Fault::FailsAfter) => Err(Error::failure(format!("{place} is out of order"))),
+            Some(Fault::DiesBefore | Fault::DiesAfter) => {
+                self.dying.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Runs `work` to its end, or drops it where it dies: `None`.
+    async fn survive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.dying.notified() => None,
+        }
+    }
+}
+
+/// A step that adds its name to the record, if it is not there.
+struct Scripted(&'static str, Arc<Script>);
+
+impl Step for Scripted {
+    fn id(&self) -> &'static str {
+        self.0
+    }
+    fn title(&self) -> &'static str {
+        self.0
+    }
+    fn run<'a>(&self, cx: &'a mut Context<'_>) -> Running<'a> {
+        let (id, script) = (self.0, Arc::clone(&self.1));
+        Box::pin(async move {
+            let known = cx.record.tls_sans.iter().any(|name| name == id);
+            script
+                .at(id, || {
+                    if !known {
+                        cx.record.tls_sans.push(id.to_owned());
+                    }
+                    cx.save()
+                })
+                .await?;
+            Ok(if known { Outcome::AlreadySo } else { Outcome::Done })
+        })
+    }
+}
+
+/// A provider with one list of things, each with the id of whose it is, and a driver for it.
+#[derive(Debug, Default)]
+struct Cloud {
+    things: Arc<Mutex<Vec<String>>>,
+    /// Stages that were told that they may have run before.
+    resumed: Arc<Mutex<Vec<String>>>,
+    script: Arc<Script>,
+}
+
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+struct Size {
+    #[arg(long)]
+    size: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Remembered {
+    #[serde(default)]
+    thing: Option<String>,
+    #[serde(default)]
+    address: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Stage {
+    Order,
+    Boot,
+    Address,
+}
+
+impl Driver for Cloud {
+    type Settings = Size;
+    type Machine = Remembered;
+    type Stage = Stage;
+    type Power = NoPower;
+    const NAME: &'static str = "cloud";
+    const ABOUT: &'static str = "A provider of the tests' own";
+    const STAGES: &'static [Stage] = &[Stage::Order, Stage::Boot, Stage::Address];
+    const INJECTS_HOST_KEY: bool = false;
+    const HAS_SSH: bool = false;
+
+    async fn check(&self, _: &machine_driver::Context, _: &Size) -> machine_driver::Result<()> {
+        Ok(())
+    }
+
+    async fn advance(
+        &self,
+        stage: Stage,
+        cx: &machine_driver::Context,
+        _: &Size,
+        m: &mut Remembered,
+    ) -> machine_driver::Result<()> {
+        let things = Arc::clone(&self.things);
+        if cx.resumed {
+            self.resumed.lock().unwrap().push(format!("{stage:?}").to_lowercase());
+        }
+        let done = match stage {
+            Stage::Order => {
+                let act = || {
+                    let mut things = things.lock().unwrap();
+                    if !things.contains(&cx.machine_id) {
+                        things.push(cx.machine_id.clone());
+                    }
+                    Ok(())
+                };
+                let done = self.script.at("order", act).await;
+                if done.is_ok() {
+                    m.thing = Some(cx.machine_id.clone());
+                    cx.save(m)?;
+                }
+                done
+            }
+            Stage::Boot => self.script.at("boot", || Ok(())).await,
+            Stage::Address => {
+                let done = self.script.at("address", || Ok(())).await;
+                m.address = done.is_ok().then(|| "192.0.2.7".to_owned());
+                done
+            }
+        };
+        done.map_err(|e| DriverError::new(ErrorKind::Other, e.message))
+    }
+
+    async fn inspect(&self, _: &machine_driver::Context, _: &Size, m: &Remembered) -> machine_driver::Result<Status> {
+        let there = m.thing.as_ref().is_some_and(|thing| self.things.lock().unwrap().contains(thing));
+        let url = m.address.as_ref().map(|address| format!("tcp://{address}:2376"));
+        Ok(Status {
+            power: if there { Power::Running } else { Power::Gone },
+            ssh: None,
+            detail: None,
+            engine: url.map(|url| EngineEndpoint {
+                host: "192.0.2.7".into(),
+                port: 2376,
+                host_port: 2376,
+                url: Some(url),
+            }),
+        })
+    }
+
+    async fn remove(&self, cx: &machine_driver::Context, _: &Size, _: &Remembered) -> machine_driver::Result<()> {
+        self.things.lock().unwrap().retain(|thing| *thing != cx.machine_id);
+        Ok(())
+    }
+
+    fn power(&self) -> Option<&NoPower> {
+        None
+    }
+}
+
+struct Only(Cloud);
+
+impl Drivers for Only {
+    fn get(&self, name: &str) -> Option<&dyn AnyDriver> {
+        (name == Cloud::NAME).then_some(&self.0)
+    }
+    fn names(&self) -> Vec<String> {
+        vec![Cloud::NAME.to_owned()]
+    }
+}
+
+struct Nobody;
+
+impl Ask for Nobody {
+    fn trust_host_key(&self, _: &HostKeyQuestion) -> Option<bool> {
+        None
+    }
+}
+
+/// A computer of its own: a store, a provider, and a program that can be started any number of times.
+struct Computer {
+    home: TempDir,
+    script: Arc<Script>,
+    things: Arc<Mutex<Vec<String>>>,
+    resumed: Arc<Mutex<Vec<String>>>,
+    world: World,
+    _stop: watch::Sender<bool>,
+}
+
+impl Computer {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open_or_create(home.path().join("store")).unwrap();
+        let cloud = Cloud::default();
+        let (script, things) = (Arc::clone(&cloud.script), Arc::clone(&cloud.things));
+        let resumed = Arc::clone(&cloud.resumed);
+        let (stop, cancel) = watch::channel(false);
+        let dir = |name: &str| home.path().join(name);
+        let world = World {
+            ca: CaPaths::in_store(store.paths()),
+            store,
+            drivers: Arc::new(Only(cloud)),
+            bundles: machine_engine::Cache::new(dir("engines")),
+            build: machine_engine::BuildEnv::new(reqwest::Client::new()),
+            user: UserFiles {
+                login: "me".into(),
+                ssh_dir: dir("ssh"),
+                known_hosts: Vec::new(),
+                agent_socket: None,
+                docker_config: dir("docker"),
+            },
+            cache_dir: dir("cache"),
+            runtime_dir: dir("run"),
+            working_dir: dir("work"),
+            program: dir("machine"),
+            version: "0".into(),
+            lock_wait: Duration::ZERO,
+            command: "the plan suite".into(),
+            ask: Arc::new(Nobody),
+            events: Arc::new(|_| ()),
+            cancel,
+        };
+        Self { home, script, things, resumed, world, _stop: stop }
+    }
+
+    fn name() -> HostName {
+        "web-1".parse().unwrap()
+    }
+
+    /// `machine create web-1 -d cloud`, in a process of its own.
+    async fn create(&self) -> Option<Result<Created, Error>> {
+        let request = CreateRequest {
+            name: Self::name(),
+            driver: Cloud::NAME.to_owned(),
+            settings: json!({"size": null}),
+            engine: EngineSettings::default(),
+            tls_sans: Vec::new(),
+            tls_key: TlsKey::Ecdsa,
+            typed: false,
+            on_failure: OnFailure::Keep,
+        };
+        self.script.survive(operations::create(&self.world, request)).await
+    }
+
+    fn record(&self) -> Record {
+        self.world.store.read(&Self::name()).unwrap()
+    }
+
+    /// What differs between any two machines left out.
+    fn end_state(&self) -> Value {
+        let mut record = serde_json::to_value(self.record()).unwrap();
+        let id = record["id"].take();
+        record["created"].take();
+        if record["driver"]["machine"]["thing"] == id {
+            record["driver"]["machine"]["thing"] = "its id".into();
+        }
+        record
+    }
+
+    /// Every file of the store, the lock files aside.
+    fn files(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.home.path().join("store"), self.home.path().join("docker")];
+        while let Some(folder) = folders.pop() {
+            // Where no create got that far there is no docker folder.
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    let path = entry.path();
+                    found.push(path.strip_prefix(self.home.path()).unwrap().display().to_string());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// A machine that exists in the store and nowhere else, for scripted lists.
+    fn empty_machine(&self) {
+        let record = Record {
+            version: RECORD_VERSION,
+            name: "web-1".into(),
+            id: "an-id".into(),
+            created: "2026-01-01T00:00:00Z".into(),
+            driver: DriverRecord {
+                name: Cloud::NAME.into(),
+                settings: json!({}),
+                machine: json!({}),
+                unknown: Map::new(),
+            },
+            engine: EngineSettings::default(),
+            tls_sans: Vec::new(),
+            tls_key: TlsKey::Ecdsa,
+            ssh: None,
+            facts: None,
+            installed: None,
+            endpoint: None,
+            power: None,
+            removing: false,
+            unknown: Map::new(),
+        };
+        self.world.store.create(&record).unwrap();
+    }
+
+    /// Runs the scripted list in a process of its own: record and journal are read anew.
+    async fn run(&self, begin: Begin) -> Option<Result<bool, Error>> {
+        let steps = STEPS.map(|id| Scripted(id, Arc::clone(&self.script)));
+        let list = steps.each_ref().map(|step| step as &dyn Step);
+        let mut cx = Context::new(&self.world, self.record()).unwrap();
+        self.script.survive(run(&mut cx, "create", &list, begin)).await
+    }
+
+    fn journal(&self) -> std::path::PathBuf {
+        self.world.store.machine_paths(&Self::name()).journal()
+    }
+
+    #[track_caller]
+    fn is_complete(&self) {
+        let journal = machine_host::journal::Journal::open(self.journal()).unwrap();
+        assert_eq!(journal.damage(), None);
+        assert!(journal.state().complete() && journal.state().has_completed("create"));
+    }
+}
+
+const STEPS: [&str; 4] = ["one", "two", "three", "four"];
+const STAGES: [&str; 3] = ["order", "boot", "address"];
+
+#[tokio::test]
+async fn a_list_goes_on_at_the_step_where_it_stopped() {
+    for (index, step) in STEPS.into_iter().enumerate() {
+        for fault in FAULTS {
+            let computer = Computer::new();
+            computer.empty_machine();
+            computer.script.set(step, fault);
+            let first = computer.run(Begin::Afresh).await;
+            if matches!(fault, Fault::FailsBefore | Fault::FailsAfter) {
+                let error = first.expect("it ends").unwrap_err();
+                assert_eq!(error.step.as_deref(), Some(step), "{fault:?}");
+                assert_eq!(error.message, format!("{step} is out of order"));
+            } else {
+                assert!(first.is_none(), "{step} {fault:?}: it was to die");
+            }
+            assert_eq!(computer.script.ran(), STEPS[..=index], "{fault:?}");
+            computer.run(Begin::Resume).await.expect("it lives").expect("it goes on");
+            assert_eq!(computer.script.ran(), STEPS[index..], "{fault:?}: what was finished is not done again");
+            assert_eq!(computer.record().tls_sans, STEPS, "{step} {fault:?}");
+            computer.is_complete();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_fails_at_every_step_in_turn_ends_like_any_other() {
+    for fault in FAULTS {
+        let computer = Computer::new();
+        computer.empty_machine();
+        for step in STEPS {
+            computer.script.set(step, fault);
+            assert!(!matches!(computer.run(Begin::Resume).await, Some(Ok(_))), "{step} {fault:?}");
+        }
+        computer.run(Begin::Resume).await.expect("it lives").expect("it goes on");
+        assert_eq!(computer.record().tls_sans, STEPS, "{fault:?}");
+        computer.is_complete();
+        // From the top on a finished machine: everything is looked at, nothing is changed.
+        computer.script.ran();
+        assert!(!computer.run(Begin::Afresh).await.expect("it lives").expect("it may run twice"));
+        assert_eq!(computer.script.ran(), STEPS);
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_was_cut_anywhere_costs_steps_and_nothing_else() {
+    let whole = {
+        let computer = Computer::new();
+        computer.empty_machine();
+        computer.script.set("four", Fault::DiesAfter);
+        assert!(computer.run(Begin::Afresh).await.is_none());
+        std::fs::read(computer.journal()).unwrap()
+    };
+    let cuts = (0..whole.len()).step_by(29).map(|cut| whole[..cut].to_vec());
+    // What a power cut makes of the end of a file, and what no journal of ours can be.
+    let zeros = [&whole[..whole.len() / 2], &[0; 64]].concat();
+    let damaged = [zeros, b"no journal\n".to_vec(), whole[whole.len() / 2..].to_vec()];
+    for journal in cuts.chain(damaged) {
+        let computer = Computer::new();
+        computer.empty_machine();
+        computer.script.set("four", Fault::DiesAfter);
+        assert!(computer.run(Begin::Afresh).await.is_none());
+        std::fs::write(computer.journal(), &journal).unwrap();
+        let text = String::from_utf8_lossy(&journal).into_owned();
+        computer.run(Begin::Resume).await.expect("it lives").unwrap_or_else(|e| panic!("{e} with {text}"));
+        assert_eq!(computer.record().tls_sans, STEPS, "with {text}");
+        computer.is_complete();
+    }
+}
+
+#[tokio::test]
+async fn create_goes_on_at_the_stage_where_it_stopped_and_makes_one_machine() {
+    let undisturbed = Computer::new();
+    assert_eq!(undisturbed.create().await.expect("it lives").unwrap(), Created::Done);
+    for (index, stage) in STAGES.into_iter().enumerate() {
+        for fault in FAULTS {
+            let computer = Computer::new();
+            computer.script.set(stage, fault);
+            match computer.create().await {
+                None => {}
+                Some(Ok(_)) => panic!("{stage} {fault:?}: it was to fail"),
+                Some(Err(error)) => {
+                    assert_eq!(error.step.as_deref(), Some("create-machine"));
+                    assert!(error.aftermath.contains(&"to go on:   machine create web-1".to_owned()), "{error:?}");
+                    assert!(!error.before_anything, "{error:?}");
+                }
+            }
+            let id = computer.record().id;
+            computer.script.ran();
+            // Killed again at the same place: what was known by then is known still.
+            computer.script.set(stage, Fault::DiesBefore);
+            assert!(computer.create().await.is_none(), "{stage} {fault:?}");
+            assert_eq!(computer.script.ran(), [stage]);
+            assert_eq!(computer.create().await.expect("it lives").unwrap(), Created::Done, "{stage} {fault:?}");
+            assert_eq!(computer.script.ran(), STAGES[index..], "{fault:?}");
+            assert_eq!(computer.record().id, id, "it is the same machine");
+            assert_eq!(*computer.resumed.lock().unwrap(), [stage, stage], "told that it may have asked before");
+            assert_eq!(*computer.things.lock().unwrap(), [id], "{stage} {fault:?}: one at the provider");
+            assert_eq!(computer.end_state(), undisturbed.end_state(), "{stage} {fault:?}");
+            let names = |files: Vec<String>| files.into_iter().filter(|f| !f.contains("/locks/")).collect::<Vec<_>>();
+            assert_eq!(names(computer.files()), names(undisturbed.files()), "{stage} {fault:?}");
+            assert_eq!(computer.create().await.expect("it lives").unwrap(), Created::AlreadySo);
+            computer.is_complete();
+        }
+    }
+}
+
+#[tokio::test]
+async fn rm_finishes_from_every_stage() {
+    for stage in STAGES {
+        for fault in FAULTS {
+            let computer = Computer::new();
+            computer.script.set(stage, fault);
+            assert!(!matches!(computer.create().await, Some(Ok(_))));
+            operations::remove(&computer.world, &Computer::name(), RemoveOptions::default()).await.unwrap();
+            assert_eq!(*computer.things.lock().unwrap(), Vec::<String>::new(), "{stage} {fault:?}");
+            assert!(!computer.world.store.exists(&Computer::name()));
+            let left = computer.files().into_iter().filter(|file| file.contains("web-1/")).collect::<Vec<_>>();
+            assert_eq!(left, Vec::<String>::new());
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_a_record_is_said_and_never_written_over() {
+    let computer = Computer::new();
+    assert!(computer.create().await.expect("it lives").is_ok());
+    let path = computer.world.store.machine_paths(&Computer::name()).record();
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let half = &whole[..whole.len() / 2];
+    std::fs::write(&path, half).unwrap();
+    let error = computer.create().await.expect("it lives").unwrap_err();
+    assert!(error.message.contains("machine.json is damaged"), "{error:?}");
+    assert!(error.before_anything && error.hint.is_some(), "{error:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), half);
+    let error = operations::remove(&computer.world, &Computer::name(), RemoveOptions::default()).await.unwrap_err();
+    assert!(error.message.contains("machine.json is damaged"), "{error:?}");
+    let force = RemoveOptions { force: true, ..RemoveOptions::default() };
+    let removed = operations::remove(&computer.world, &Computer::name(), force).await.unwrap();
+    assert_eq!(removed.left_behind.len(), 1, "it says what may remain: {removed:?}");
+    assert!(!computer.world.store.exists(&Computer::name()));
+}
