@@ -1,3 +1,6 @@
 //! The program on real hosts. Each test makes its own, and leaves nothing.
 
 mod lab;
+mod at_once;
+mod kill;
+mod refusals;
