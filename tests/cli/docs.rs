@@ -4,7 +4,14 @@ use std::path::Path;
 
 use machine_tests::Env;
 
-const PAGES: &[&str] = &["README.md", "docs/commands.md", "docs/config.md", "docs/environment.md", "docs/output.md"];
+const PAGES: &[&str] = &[
+    "README.md",
+    "docs/commands.md",
+    "docs/config.md",
+    "docs/credentials.md",
+    "docs/environment.md",
+    "docs/output.md",
+];
 
 #[test]
 fn commands_in_the_documentation_parse() {

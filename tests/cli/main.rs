@@ -2,6 +2,7 @@
 
 mod arrows;
 mod create;
+mod credentials;
 mod docs;
 mod env_command;
 mod handover;

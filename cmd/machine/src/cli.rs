@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Completions(commands::completions::CompletionsArgs),
     Config(commands::config::ConfigArgs),
     Create(Box<commands::create::CreateArgs>),
+    Credentials(commands::credentials::CredentialsArgs),
     Env(commands::env::EnvArgs),
     Forward(commands::forward::ForwardArgs),
     Inspect(commands::inspect::InspectArgs),

@@ -53,6 +53,8 @@ variables! {
     MACHINE_DEBIAN_MIRROR = "MACHINE_DEBIAN_MIRROR";
     /// Docker's apt repository to build bundles from, e.g. an internal mirror.
     MACHINE_DOCKER_MIRROR = "MACHINE_DOCKER_MIRROR";
+    /// Where the passphrase of the encrypted file of credentials is: `file:PATH`, `env:VAR`, `command:…`.
+    MACHINE_CREDENTIALS_PASSPHRASE = "MACHINE_CREDENTIALS_PASSPHRASE";
     /// Registry mirror for the engine, as `--engine-registry-mirror`; several are separated by commas.
     ENGINE_REGISTRY_MIRROR = "ENGINE_REGISTRY_MIRROR";
     /// What `active` and `ls` compare machines' URLs with.

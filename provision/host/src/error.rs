@@ -134,6 +134,19 @@ pub enum Error {
         why: &'static str,
     },
 
+    /// A credential that cannot be had or kept. The secret is in none of the fields.
+    #[error("cannot {verb} {reference}: {why}")]
+    Credential {
+        /// `read`, `keep`, `remove`, …
+        verb: &'static str,
+        /// The reference, or the name of the credential or its keeper.
+        reference: String,
+        /// What is wrong.
+        why: String,
+        /// What helps.
+        hint: Option<String>,
+    },
+
     /// The system refused a file operation.
     #[error("cannot {verb} {}", path.display())]
     Io {
@@ -191,7 +204,7 @@ impl Error {
             Self::Busy { .. } => Kind::Busy,
             Self::Newer { .. } => Kind::Newer,
             Self::Foreign { .. } => Kind::Foreign,
-            Self::OtherOwner { .. } => Kind::Denied,
+            Self::OtherOwner { .. } | Self::Credential { .. } => Kind::Denied,
             Self::NoLocks { .. } => Kind::Unsupported,
             Self::Corrupt { .. } | Self::Missing { .. } => Kind::Corrupt,
             Self::Certificate { .. } => Kind::Certificate,
@@ -230,7 +243,10 @@ impl Error {
                 Some("choose a folder on a local disk with `--storage-path` or MACHINE_STORAGE_PATH".into())
             }
             Self::Missing { hint, .. } => Some(hint.clone()),
-            Self::Invalid { hint, .. } | Self::Corrupt { hint, .. } | Self::Certificate { hint, .. } => hint.clone(),
+            Self::Invalid { hint, .. }
+            | Self::Corrupt { hint, .. }
+            | Self::Certificate { hint, .. }
+            | Self::Credential { hint, .. } => hint.clone(),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Some("make room on that disk and try again".into())

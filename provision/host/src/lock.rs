@@ -37,6 +37,8 @@ pub enum Lock {
     Cache(String),
     /// What this driver's provider cannot do twice at once.
     Driver(String),
+    /// Changing the list of credentials and the encrypted file.
+    Credentials,
 }
 
 impl Lock {
@@ -47,6 +49,7 @@ impl Lock {
             Self::Watcher(_) => 2,
             Self::Cache(_) => 3,
             Self::Driver(_) => 4,
+            Self::Credentials => 5,
         }
     }
 
@@ -58,6 +61,7 @@ impl Lock {
             Self::Watcher(name) => format!("w-{name}"),
             Self::Cache(digest) => format!("cache-{}", harmless(digest)),
             Self::Driver(name) => format!("driver-{}", harmless(name)),
+            Self::Credentials => "credentials".into(),
         }
     }
 }
@@ -74,6 +78,7 @@ impl fmt::Display for Lock {
             Self::Watcher(name) => write!(f, "the watcher of machine \"{name}\""),
             Self::Cache(digest) => write!(f, "the cache entry {digest}"),
             Self::Driver(name) => write!(f, "driver \"{name}\""),
+            Self::Credentials => f.write_str("the list of credentials"),
         }
     }
 }

@@ -14,6 +14,10 @@ pub const CERTS: &str = "certs";
 pub const MACHINES: &str = "machines";
 /// Folder of the lock files.
 pub const LOCKS: &str = "locks";
+/// Which credentials there are and where each is kept; no secrets.
+pub const CREDENTIALS: &str = "credentials.json";
+/// The encrypted file, where somebody asked for one.
+pub const SECRETS: &str = "credentials.enc";
 
 /// A machine's record.
 pub const RECORD: &str = "machine.json";
@@ -88,6 +92,16 @@ impl StorePaths {
     /// [`LOCKS`].
     pub fn locks(&self) -> PathBuf {
         self.root.join(LOCKS)
+    }
+
+    /// [`CREDENTIALS`].
+    pub fn credentials(&self) -> PathBuf {
+        self.root.join(CREDENTIALS)
+    }
+
+    /// [`SECRETS`].
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join(SECRETS)
     }
 
     /// One machine's folder and what is in it.

@@ -1,7 +1,28 @@
-//! A string that does not print.
+//! Secrets: strings that do not print, references to them, and where they are kept.
 //!
 //! [`Secret`] is what private keys and tokens travel in. It has no `Display` and no `Serialize`, prints as `[redacted]`
-//! with `{:?}`, and is wiped when dropped.
+//! with `{:?}`, and is wiped when dropped. Records hold a [`Reference`] only; [`resolve`] fetches what it refers to, when
+//! it is needed. [`Credentials`] keeps secrets under names: in the system's keyring, on request in the kernel's or in an
+//! encrypted file, never in a plain one.
+//!
+//! Everything here blocks: on tokio use `spawn_blocking`. Nothing is opened before it is asked for, so commands that need
+//! no credential pay nothing. The environment is not read, with one exception: the Secret Service library finds the
+//! session bus by itself (`DBUS_SESSION_BUS_ADDRESS`, `XDG_RUNTIME_DIR`).
+
+mod access;
+mod command;
+mod credentials;
+mod encrypted;
+mod keyring;
+mod reference;
+mod resolve;
+mod settle;
+
+pub use access::{Access, Passphrase};
+pub use credentials::{Credential, Credentials, Keeper};
+pub use reference::{CredentialName, Reference};
+pub use resolve::{ResolveEnv, resolve};
+pub use settle::{Given, Settled, settle};
 
 use std::fmt;
 

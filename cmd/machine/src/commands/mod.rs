@@ -8,6 +8,7 @@ pub(crate) mod bundle;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod create;
+pub(crate) mod credentials;
 pub(crate) mod env;
 pub(crate) mod forward;
 pub(crate) mod inspect;
@@ -50,6 +51,7 @@ pub(crate) fn run(
         Command::Completions(args) => completions::run(session, &args),
         Command::Config(args) => config::run(session, &args),
         Command::Create(args) => create::run(session, *args, matches, choice),
+        Command::Credentials(args) => credentials::run(session, args),
         Command::Env(args) => env::run(session, &args),
         Command::Forward(args) => forward::run(session, &args),
         Command::Inspect(args) => inspect::run(session, &args),

@@ -1,0 +1,218 @@
+//! The system's keyring, and the kernel's. The only place that knows the `keyring` crates.
+//!
+//! That a store opens does not mean that it works, so what was written is read back. Sources and traps: the crates' own
+//! documentation, and tried on Debian with and without a session bus, and with a locked keyring.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ::keyring::{CredentialStore, Entry, Error as RingError};
+
+use super::access::{Trouble, within};
+use super::{Access, Secret};
+
+/// Under this name our entries stand in every keyring.
+const SERVICE: &str = "machine";
+
+/// Which one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// The system's: Secret Service, macOS' keychain, Windows' credential manager.
+    Native,
+    /// The Linux kernel's, until the session or the computer ends.
+    Kernel,
+}
+
+/// What people call the native one.
+pub(super) const NATIVE: &str = if cfg!(target_os = "macos") {
+    "the keychain"
+} else if cfg!(windows) {
+    "the credential manager"
+} else {
+    "the Secret Service"
+};
+
+/// Writes an entry, over one that is there, and reads it back.
+pub(super) fn set(ring: Ring, name: &str, secret: &Secret, access: &Access) -> Result<(), Trouble> {
+    let (name, secret, may_prompt) = (name.to_owned(), secret.clone(), access.may_prompt);
+    within(access.deadline, move || {
+        ask_nobody(ring, &name, true, may_prompt)?;
+        let entry = entry(ring, &name)?;
+        entry.set_password(secret.expose()).map_err(trouble)?;
+        let back = Secret::new(entry.get_password().map_err(trouble)?);
+        if back.expose() == secret.expose() { Ok(()) } else { Err(Trouble::new("it gives back something else")) }
+    })
+    .map_err(|trouble| advise(ring, trouble))
+}
+
+/// Reads an entry; `None` where there is none.
+pub(super) fn get(ring: Ring, name: &str, access: &Access) -> Result<Option<Secret>, Trouble> {
+    let (name, may_prompt) = (name.to_owned(), access.may_prompt);
+    within(access.deadline, move || {
+        ask_nobody(ring, &name, false, may_prompt)?;
+        match entry(ring, &name)?.get_password() {
+            Ok(text) => Ok(Some(Secret::new(text))),
+            Err(RingError::NoEntry) => Ok(None),
+            Err(error) => Err(trouble(error)),
+        }
+    })
+    .map_err(|trouble| advise(ring, trouble))
+}
+
+/// Removes an entry; whether there was one.
+pub(super) fn remove(ring: Ring, name: &str, access: &Access) -> Result<bool, Trouble> {
+    let (name, may_prompt) = (name.to_owned(), access.may_prompt);
+    within(access.deadline, move || {
+        ask_nobody(ring, &name, false, may_prompt)?;
+        match entry(ring, &name)?.delete_credential() {
+            Ok(()) => Ok(true),
+            Err(RingError::NoEntry) => Ok(false),
+            Err(error) => Err(trouble(error)),
+        }
+    })
+    .map_err(|trouble| advise(ring, trouble))
+}
+
+fn entry(ring: Ring, name: &str) -> Result<Entry, Trouble> {
+    let store = match ring {
+        Ring::Native => native(),
+        Ring::Kernel => kernel(),
+    }?;
+    let label = format!("machine: {name}");
+    // Only the Secret Service shows a label to people.
+    let labelled = cfg!(target_os = "linux") && ring == Ring::Native;
+    let modifiers = HashMap::from([("label", label.as_str())]);
+    store.build(SERVICE, name, labelled.then_some(&modifiers)).map_err(trouble)
+}
+
+#[cfg(target_os = "linux")]
+fn native() -> Result<Arc<CredentialStore>, Trouble> {
+    Ok(zbus_secret_service_keyring_store::Store::new().map_err(trouble)?)
+}
+
+#[cfg(target_os = "macos")]
+fn native() -> Result<Arc<CredentialStore>, Trouble> {
+    Ok(apple_native_keyring_store::keychain::Store::new().map_err(trouble)?)
+}
+
+#[cfg(windows)]
+fn native() -> Result<Arc<CredentialStore>, Trouble> {
+    Ok(windows_native_keyring_store::Store::new().map_err(trouble)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+fn native() -> Result<Arc<CredentialStore>, Trouble> {
+    Err(Trouble::new("this system has no keyring that is known here"))
+}
+
+#[cfg(target_os = "linux")]
+fn kernel() -> Result<Arc<CredentialStore>, Trouble> {
+    Ok(linux_keyutils_keyring_store::Store::new().map_err(trouble)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kernel() -> Result<Arc<CredentialStore>, Trouble> {
+    Err(Trouble::new("only Linux has a kernel keyring"))
+}
+
+/// Refuses what would put a question on the user's desktop where nobody may be asked. The store's own calls unlock what
+/// is locked without a word, so the service is looked at first.
+#[cfg(target_os = "linux")]
+fn ask_nobody(ring: Ring, name: &str, write: bool, may_prompt: bool) -> Result<(), Trouble> {
+    use secret_service::blocking::SecretService;
+    use secret_service::{EncryptionType, Error};
+    if may_prompt || ring == Ring::Kernel {
+        return Ok(());
+    }
+    let locked =
+        || Trouble::new("the keyring is locked, and nobody is asked to unlock it now").hint("unlock your keyring");
+    let failed = |error: Error| Trouble::new(error.to_string());
+    // Plain: no secret travels in this session.
+    let service = SecretService::connect(EncryptionType::Plain).map_err(failed)?;
+    let found = service.search_items(HashMap::from([("service", SERVICE), ("username", name)])).map_err(failed)?;
+    if !found.locked.is_empty() {
+        return Err(locked());
+    }
+    if write && found.unlocked.is_empty() {
+        match service.get_default_collection() {
+            Ok(collection) if collection.is_locked().map_err(failed)? => return Err(locked()),
+            Ok(_) => {}
+            Err(Error::NoResult) => {
+                return Err(Trouble::new("there is no keyring yet, and nobody is asked to make one now")
+                    .hint("make one: log in to the desktop, or run this in a terminal"));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Here the system itself decides whether to ask.
+#[cfg(not(target_os = "linux"))]
+fn ask_nobody(_ring: Ring, _name: &str, _write: bool, _may_prompt: bool) -> Result<(), Trouble> {
+    Ok(())
+}
+
+/// Its words, without bytes of a secret, which some variants carry.
+fn trouble(error: RingError) -> Trouble {
+    match error {
+        RingError::PlatformFailure(error) | RingError::NoStorageAccess(error) => Trouble::new(chain(error.as_ref())),
+        RingError::BadEncoding(_) | RingError::BadDataFormat(..) => Trouble::new("what is kept there is not text"),
+        RingError::Ambiguous(entries) => Trouble::new(format!("there are {} entries of this name", entries.len()))
+            .hint("remove all but one with your desktop's password program"),
+        other => Trouble::new(other.to_string()),
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        next = error.source();
+    }
+    text
+}
+
+/// Names the keyring, and other ways.
+fn advise(ring: Ring, trouble: Trouble) -> Trouble {
+    let (name, hint) = match ring {
+        Ring::Native => (
+            NATIVE,
+            "where no keyring works: `machine credentials set --keep-in file NAME` keeps it in an encrypted file; or \
+             refer to it by env:VAR, file:PATH or command:PROGRAM…",
+        ),
+        Ring::Kernel => (
+            "the kernel keyring",
+            "the session may own no keyring: `keyctl session - COMMAND` runs a command in one that does",
+        ),
+    };
+    let hint = trouble.hint.unwrap_or_else(|| hint.to_owned());
+    Trouble { why: format!("{name}: {}", trouble.why), hint: Some(hint) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_carry_no_bytes_of_secrets() {
+        let token = b"dop_v1_5ecre7".to_vec();
+        let inner = String::from_utf8(vec![0xff]).unwrap_err();
+        for error in [RingError::BadEncoding(token.clone()), RingError::BadDataFormat(token, Box::new(inner))] {
+            let trouble = trouble(error);
+            assert_eq!(format!("{trouble:?}"), "Trouble { why: \"what is kept there is not text\", hint: None }");
+        }
+    }
+
+    #[test]
+    fn causes_are_told() {
+        let inner = std::io::Error::other("no bus");
+        let told = advise(Ring::Native, trouble(RingError::PlatformFailure(Box::new(inner))));
+        assert_eq!(told.why, format!("{NATIVE}: no bus"));
+        assert!(told.hint.unwrap().contains("--keep-in file"));
+    }
+}

@@ -1,0 +1,236 @@
+//! Credentials: a real Secret Service on a bus of its own, the encrypted file, and what must never be seen.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use machine_tests::{Env, Running, until};
+
+/// Looked for byte by byte in everything that is left.
+const TOKEN: &str = "dop_v1_5ecre7-4nd-l0ng-en0ugh-t0-be-unique";
+const PASSWORD: &str = "the password of the keyring";
+
+/// A session bus, and GNOME's Secret Service on it.
+struct Desktop {
+    keyring: Option<Running>,
+    _bus: Running,
+}
+
+impl Desktop {
+    /// Starts both, the keyring unlocked.
+    fn start(env: &mut Env) -> Self {
+        let bus = env.command("dbus-daemon", &["--session", "--nofork", "--print-address=1"]).spawn();
+        let address = until("the session bus says its address", Duration::from_secs(20), || {
+            let said = bus.stdout();
+            said.ends_with('\n').then(|| said.trim().to_owned()).ok_or(said)
+        });
+        env.set("DBUS_SESSION_BUS_ADDRESS", &address);
+        let mut desktop = Self { keyring: None, _bus: bus };
+        desktop.keyring(env, &["--unlock"]);
+        until("the Secret Service works", Duration::from_secs(30), || {
+            let seen = env.run(&["credentials", "test"]);
+            (seen.code == 0).then_some(()).ok_or(seen.stderr)
+        });
+        desktop
+    }
+
+    /// Starts the keyring anew.
+    fn keyring(&mut self, env: &Env, args: &[&str]) {
+        if let Some(before) = self.keyring.take() {
+            let _ = before.kill();
+        }
+        let args = [&["--foreground", "--components=secrets"], args].concat();
+        self.keyring = Some(env.command("gnome-keyring-daemon", &args).stdin(PASSWORD).spawn());
+    }
+}
+
+/// Every file below `folder` whose bytes hold `text`.
+fn holding(folder: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder of our own") {
+            let entry = entry.expect("a folder of our own");
+            let kind = entry.file_type().expect("our own files have a type");
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                files += 1;
+                let bytes = std::fs::read(entry.path()).expect("a file of our own");
+                if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+                    found.push(entry.path());
+                }
+            }
+        }
+    }
+    assert!(files > 0, "nothing was looked at");
+    found
+}
+
+/// The folder that holds everything of this user's.
+fn everything(env: &Env) -> PathBuf {
+    env.home().parent().expect("the home lies in the test's folder").to_owned()
+}
+
+#[test]
+fn a_secret_service_keeps_a_token_and_nothing_else_has_it() {
+    let mut env = Env::new();
+    let mut desktop = Desktop::start(&mut env);
+
+    let set = env.machine(&["credentials", "set", "digitalocean"]).stdin(format!("{TOKEN}\n")).run().success();
+    assert_eq!(
+        (set.stdout.as_str(), set.stderr.as_str()),
+        ("keyring:digitalocean\n", "digitalocean: kept in the Secret Service\n")
+    );
+    let all = env.run(&["credentials", "test"]).success();
+    let length = TOKEN.len();
+    assert_eq!(
+        all.stderr,
+        format!("the Secret Service: works\nkeyring:digitalocean: can be read ({length} characters)\n")
+    );
+    // It is really there: another program of the desktop's finds it.
+    let other = env.sh("dbus-send --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets \
+         org.freedesktop.Secret.Service.SearchItems dict:string:string:service,machine,username,digitalocean");
+    assert!(other.success().stdout.contains("/org/freedesktop/secrets/collection/login/"));
+
+    // Set again: the same reference, another token.
+    let _ = env.machine(&["credentials", "set", "digitalocean"]).stdin("rotated").run().success();
+    let _ = env.run(&["credentials", "test", "digitalocean"]).success().says(&["can be read (7 characters)"]);
+    let _ = env.machine(&["credentials", "set", "digitalocean"]).stdin(TOKEN).run().success();
+
+    let listed = env.run(&["credentials", "ls"]).success().stdout;
+    assert!(listed.starts_with("NAME") && listed.contains("digitalocean   the Secret Service"), "{listed}");
+    assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "digitalocean\n");
+
+    assert_eq!(holding(&everything(&env), TOKEN), Vec::<PathBuf>::new());
+
+    // Locked, and nobody is there to unlock it: said at once, not asked.
+    desktop.keyring(&env, &[]);
+    let locked = until("the keyring is back, locked", Duration::from_secs(30), || {
+        let seen = env.run(&["credentials", "test", "digitalocean"]);
+        seen.stderr.contains("locked").then_some(seen.clone()).ok_or(seen.stderr)
+    });
+    let locked = locked.failure(5).says(&["cannot read keyring:digitalocean: the Secret Service: ", "hint: unlock"]);
+    assert!(locked.took < Duration::from_secs(10), "{locked}");
+    let write = env.machine(&["credentials", "set", "other"]).stdin(TOKEN).run().failure(5);
+    assert!(write.took < Duration::from_secs(10) && !write.stderr.contains(TOKEN), "{write}");
+
+    desktop.keyring(&env, &["--unlock"]);
+    until("the keyring is back", Duration::from_secs(30), || {
+        let seen = env.run(&["credentials", "test", "digitalocean"]);
+        (seen.code == 0).then_some(()).ok_or(seen.stderr)
+    });
+    let _ = env.run(&["credentials", "rm", "digitalocean"]).success().says(&["digitalocean: removed"]);
+    let _ = env.run(&["credentials", "test", "digitalocean"]).failure(5).says(&["there is no such credential"]);
+    let _ = env.run(&["credentials", "rm", "digitalocean"]).failure(4).says(&["there is no credential"]);
+    let _ = env.run(&["credentials", "rm", "-f", "digitalocean"]).success();
+    assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "");
+}
+
+#[test]
+fn without_a_bus_it_says_what_else_there_is() {
+    let env = Env::new();
+    let seen = env.machine(&["credentials", "set", "digitalocean"]).stdin(TOKEN).run().failure(5);
+    let seen = seen.says(&["error: cannot keep \"digitalocean\": the Secret Service: ", "hint: ", "--keep-in file"]);
+    assert!(!seen.stderr.contains(TOKEN) && seen.took < Duration::from_secs(10), "{seen}");
+    assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "");
+    let _ = env.run(&["credentials", "test"]).failure(5).says(&["keyring: error: cannot use the keyring: "]);
+    // Nothing of it is read by the commands that need no credential.
+    let _ = env.run(&["ls", "-q"]).success();
+    assert_eq!(holding(&everything(&env), TOKEN), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_encrypted_file_by_a_passphrase_from_a_file() {
+    let mut env = Env::new();
+    let set = ["credentials", "set", "--keep-in", "file", "azure/prod"];
+    let refused = env.machine(&set).stdin(TOKEN).run().failure(5);
+    let _ = refused.says(&["needs its passphrase", "hint: ", "MACHINE_CREDENTIALS_PASSPHRASE"]);
+
+    // A passphrase in place of a reference to one is refused, and not repeated.
+    env.set("MACHINE_CREDENTIALS_PASSPHRASE", "correct horse");
+    let plain = env.machine(&set).stdin(TOKEN).run().failure(2);
+    assert!(!plain.stderr.contains("horse"), "{plain}");
+
+    let file = env.write("passphrase", "correct horse\n");
+    env.set("MACHINE_CREDENTIALS_PASSPHRASE", format!("file:{}", file.display()));
+    let open = env.machine(&set).stdin(TOKEN).run().failure(5);
+    let _ = open.says(&["everybody on this computer may use the file", "hint: `chmod 600 "]);
+    let _ = env.sh("chmod 600 passphrase").success();
+    let seen = env.machine(&set).stdin(TOKEN).run().success();
+    assert_eq!(
+        (seen.stdout.as_str(), seen.stderr.as_str()),
+        ("keyring:azure/prod\n", "azure/prod: kept in the encrypted file\n")
+    );
+    let _ = env.run(&["credentials", "test", "azure/prod"]).success();
+    assert_eq!(holding(&everything(&env), TOKEN), Vec::<PathBuf>::new());
+
+    env.set("MACHINE_CREDENTIALS_PASSPHRASE", "env:OTHER");
+    env.set("OTHER", "battery staple");
+    let _ = env.run(&["credentials", "test", "azure/prod"]).failure(5).says(&["the passphrase is wrong"]);
+    env.set("OTHER", "correct horse");
+    let _ = env.run(&["credentials", "test", "keyring:azure/prod"]).success();
+
+    let _ = env.sh(
+        "head -c 100 \"$MACHINE_STORAGE_PATH/credentials.enc\" >x && cp x \"$MACHINE_STORAGE_PATH/credentials.enc\"",
+    );
+    let _ = env.run(&["credentials", "test", "azure/prod"]).failure(1).says(&["is damaged: it is cut off or changed"]);
+    let _ = env.run(&["credentials", "rm", "-f", "azure/prod"]).success().says(&["forgotten"]);
+    assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "");
+}
+
+#[test]
+fn a_person_types_it_and_nobody_sees_it() {
+    let env = Env::new();
+    let set = ["credentials", "set", "--keep-in", "file", "digitalocean"];
+    let mut terminal = env.machine(&set).pty();
+    terminal.expect("Secret for digitalocean (not shown): ", Duration::from_secs(20));
+    let line = std::fs::read(format!("/proc/{}/cmdline", terminal.pid())).expect("the process is there");
+    assert!(String::from_utf8_lossy(&line).ends_with("set\0--keep-in\0file\0digitalocean\0"));
+    terminal.send(TOKEN);
+    terminal.send("\r");
+    terminal.expect("Passphrase of the encrypted file (not shown): ", Duration::from_secs(20));
+    terminal.send("horse\r");
+    terminal.expect("The same again: ", Duration::from_secs(20));
+    terminal.send("horse\r");
+    terminal.expect("keyring:digitalocean", Duration::from_secs(60));
+    let seen = terminal.wait().success();
+    assert!(!seen.stdout.contains("5ecre7") && !seen.stdout.contains("horse"), "{seen}");
+
+    let mut terminal = env.machine(&["credentials", "test", "digitalocean"]).pty();
+    terminal.expect("Passphrase of the encrypted file (not shown): ", Duration::from_secs(20));
+    terminal.send("horse\r");
+    let length = TOKEN.len();
+    terminal.expect(&format!("keyring:digitalocean: can be read ({length} characters)"), Duration::from_secs(60));
+    let _ = terminal.wait().success();
+
+    let mut terminal = env.machine(&set).pty();
+    terminal.expect("Secret for digitalocean (not shown): ", Duration::from_secs(20));
+    terminal.send("half\x03");
+    let stopped = terminal.wait().failure(130);
+    assert!(stopped.stdout.contains("stopped; nothing was kept"), "{stopped}");
+    assert_eq!(holding(&everything(&env), TOKEN), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn references_are_tested_without_being_shown() {
+    let mut env = Env::new();
+    env.set("DO_TOKEN", TOKEN);
+    let file = env.write("token", TOKEN);
+    let _ = env.sh("chmod 600 token").success();
+    let seen = env.run(&["credentials", "test", "env:DO_TOKEN", "file:token", "command:/bin/cat token"]).success();
+    let length = TOKEN.len();
+    let ok = format!("can be read ({length} characters)");
+    let file = file.display();
+    assert_eq!(seen.stderr, format!("env:DO_TOKEN: {ok}\nfile:{file}: {ok}\ncommand:/bin/cat token: {ok}\n"));
+    assert_eq!(seen.stdout, "");
+
+    let late = env.run(&["credentials", "test", "command:/bin/sleep 60"]).failure(5);
+    assert!(late.took < Duration::from_secs(20), "{late}");
+    let _ = late.says(&["no answer within 2 s", "hint: "]);
+    // A token in a reference's place is not repeated.
+    let plain = env.run(&["credentials", "test", &format!("{TOKEN}-{TOKEN}")]).failure(2);
+    assert!(!plain.stderr.contains("5ecre7"), "{plain}");
+    let empty = env.run(&["credentials", "set", "x"]).failure(2);
+    let _ = empty.says(&["no secret was given", "hint: "]);
+}
