@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use machine_tests::{Env, HostOptions, Lab, LabHost, Output, until};
+use machine_tests::{Env, HostOptions, Lab, LabHost, Output, Suite, until};
 
 use crate::common;
 
@@ -22,8 +22,13 @@ pub(crate) struct Site {
 impl Site {
     /// A host without an engine yet; `None` where this computer cannot have a lab.
     pub(crate) fn open() -> Option<Self> {
+        Self::open_on(Suite::default())
+    }
+
+    /// The same on another Debian.
+    pub(crate) fn open_on(suite: Suite) -> Option<Self> {
         let lab = Lab::open()?;
-        let host = lab.host(HostOptions::default());
+        let host = lab.host(HostOptions { suite, ..HostOptions::default() });
         Some(Self { env: common::env(&lab), host, _lab: lab })
     }
 
@@ -164,14 +169,15 @@ impl Probe {
     }
 }
 
-/// `dir:…` with the programs of the machine's own engine, all but dockerd, which is this shell script.
+/// `dir:…` whose dockerd is this shell script; its other programs are those of the machine's own engine.
 #[track_caller]
 pub(crate) fn engine_with_dockerd(site: &Site, script: &str) -> String {
     let digest = site.record("{{.installed.bundle}}");
-    let _ = site.machine(&["bundle", "export", &digest, "base.tar.gz"]);
-    let unpack = "set -e; mkdir engine; tar -xzf base.tar.gz -C engine; rm engine/manifest.json engine/bin/dockerd";
-    let _ = site.env.sh(unpack).success();
-    executable(&site.env.write("engine/bin/dockerd", script));
+    let put = |name: &str, script: &str| executable(&site.env.write(&format!("engine/bin/{name}"), script));
+    for name in ["containerd", "containerd-shim-runc-v2", "docker", "docker-init", "docker-proxy", "runc"] {
+        put(name, &format!("#!/bin/sh\nexec /opt/machine/engine/{digest}/bin/{name} \"$@\"\n"));
+    }
+    put("dockerd", script);
     "dir:engine".to_owned()
 }
 

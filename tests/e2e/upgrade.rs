@@ -99,7 +99,7 @@ fn an_engine_that_hangs_is_rolled_back() {
     let script = BROKEN.replace("exit 3", "exec sleep 3600");
     let bundle = engine_with_dockerd(&site, &script);
     rolled_back(&site, &bundle, &c1, "-- docker.service is activating");
-    assert_eq!(site.on_host("pgrep -x sleep || true"), "", "the engine that hung is still there");
+    assert_eq!(site.on_host("pgrep -fx 'sleep 3600' || true"), "", "the engine that hung is still there");
 }
 
 #[test]

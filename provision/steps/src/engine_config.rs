@@ -98,16 +98,13 @@ impl EngineConfig {
         for file in &files {
             sum.update(format!("{} {} {}\n", file.sha256, file.mode, file.path));
         }
-        let passing = if on_host.is_null() {
-            Vec::new()
-        } else {
-            vec![
-                File::new("@transition", "0644", pretty(&with_live_restore(&on_host))),
-                File::new("@start", "0644", pretty(&with_live_restore(&daemon_json))),
-                File::new("@undo", "0644", pretty(&naming_live_restore(&on_host))),
-                File::new("@end", "0644", pretty(&naming_live_restore(&daemon_json))),
-            ]
-        };
+        let today = if on_host.is_object() { on_host.clone() } else { json!({}) };
+        let passing = vec![
+            File::new("@transition", "0644", pretty(&with_live_restore(&today))),
+            File::new("@start", "0644", pretty(&with_live_restore(&daemon_json))),
+            File::new("@undo", "0644", pretty(&naming_live_restore(&today))),
+            File::new("@end", "0644", pretty(&naming_live_restore(&daemon_json))),
+        ];
         // dockerd's reload leaves alone what is no longer named.
         let names =
             |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
@@ -225,7 +222,8 @@ pub(crate) fn naming_live_restore(value: &Value) -> Value {
     value
 }
 
-fn pretty(value: &Value) -> String {
+/// As people like to read it.
+pub(crate) fn pretty(value: &Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text

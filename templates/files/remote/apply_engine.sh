@@ -69,7 +69,19 @@ put_live_restore_back() {
     put "$json" 0644 root:root <"$1"
     bring reload docker.service || :
     if grep -q '"live-restore": false' "$1"; then await_live_restore false || :; fi
-    put "$json" 0644 root:root <"$2"
+    if [ -f "$2" ]; then put "$json" 0644 root:root <"$2"; else rm -f -- "$ROOT$json"; fi
+}
+# Reloads, and waits for the engine's word that it took the settings: systemctl does not know, and settings it refused
+# would keep it from starting the next time.
+reload() {
+    since=$(date +%s.%N)
+    bring reload docker.service || return 1
+    tries=0
+    until [ -n "$(docker_here events --since "$since" --until "$(date +%s.%N)" --filter type=daemon --filter event=reload 2>>"$log")" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 30 ] || return 1
+        sleep 0.1
+    done
 }
 # Ends the transaction: what was is no longer needed, and nothing waits any more.
 close_books() {
@@ -161,12 +173,6 @@ while read -r line; do
 done <"$staged/list"
 while read -r path; do differs "$path"; done <"$staged/gone"
 if [ -n "$digest" ] && [ "$digest" != "$before" ]; then need all; fi
-# An engine that cannot say beforehand whether it takes its settings (20.10) refuses a reload in its journal only.
-if [ "$restart" = reload ]; then
-    dockerd=$ENGINE/current/bin/dockerd
-    if [ "$ADOPTED" = true ]; then dockerd=$(command -v dockerd); fi
-    if ! "$dockerd" --help 2>&1 </dev/null | grep -q -- --validate; then restart=docker; fi
-fi
 
 running=false
 if active docker.service; then running=true; fi
@@ -182,8 +188,7 @@ if [ "$bridged" = true ]; then
     bring reload docker.service || :
     if ! await_live_restore true; then
         key=$(key_of "$json")
-        if [ -e "$back/$key" ]; then put "$json" 0644 root:root <"$back/$key"; fi
-        bring reload docker.service || :
+        put_live_restore_back "$(staged_as @undo)" "$back/$key"
         explain >&2 || :
         close_books
         fail 15 "live-restore cannot be switched on, and without it a restart would end the containers; nothing was changed"
@@ -209,7 +214,7 @@ if [ "$ADOPTED" != true ] && ! getent group docker >/dev/null; then groupadd --s
 
 good=true
 if [ "$restart" = reload ] && [ "$running" = true ]; then
-    bring reload docker.service || good=false
+    reload || good=false
 else
     start_units "$restart" || good=false
 fi
@@ -250,13 +255,19 @@ if [ -n "$old" ]; then
 elif [ -n "$digest" ]; then
     rm -f -- "$ENGINE/current"
 fi
+if [ "$restart" = reload ] && [ "$running" = true ] && answers; then
+    settle "$HOME_DIR" "$ROOT/etc/docker"
+    close_books
+    cat "$HOME_DIR/apply.failed" >&2 || :
+    fail 15 "the engine does not take the settings; it goes on with those before"
+fi
 if [ -n "$transition" ]; then put "$json" 0644 root:root <"$transition"; fi
 settle "$HOME_DIR" "$ROOT/etc/docker" "$ROOT/etc/systemd/system"
 # One that hangs must be gone before the old one can come.
 systemctl kill --kill-who=main -s KILL docker.service >>"$log" 2>&1 || :
 if start_units all && answers; then
     key=$(key_of "$json")
-    if [ -n "$transition" ] && [ -e "$back/$key" ]; then
+    if [ -n "$transition" ]; then
         put_live_restore_back "$(staged_as @undo)" "$back/$key"
     fi
     close_books

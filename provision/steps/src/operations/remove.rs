@@ -174,7 +174,7 @@ fn our_files(cx: &Context<'_>) -> Vec<String> {
 }
 
 fn encode(value: &Value) -> String {
-    STANDARD.encode(value.to_string())
+    STANDARD.encode(engine_config::pretty(value))
 }
 
 async fn on_host(cx: &mut Context<'_>) -> Result<Value> {

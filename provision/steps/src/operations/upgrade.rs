@@ -82,6 +82,8 @@ async fn prepare(cx: &mut Context<'_>, options: &UpgradeOptions) -> Result<(Bund
         .hint("upgrade it with the host's package manager"));
     }
     let machine = cx.facts().await?.machine().to_owned();
+    // What is told of a build belongs to this step.
+    cx.step = "prepare-engine";
     let asked = options.bundle.clone().or_else(|| cx.record.engine.bundle.clone());
     let target = bundle::find_or_build(cx, asked.as_deref(), machine_engine::Arch::from_uname(&machine)?).await?;
     let floor = target.manifest.glibc_floor.map(|f| f.to_string()).unwrap_or_default();

@@ -17,7 +17,11 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     let facts = cx.facts().await?.clone();
     facts.check_basics()?;
     facts.check_owner(&id, &store, foreign)?;
-    facts.check_foreign_engine(foreign)?;
+    // Once ours runs, another beside it (replaced, or installed later) is in nobody's way: our units win.
+    let ours_runs = cx.record.installed.as_ref().is_some_and(|i| i.bundle.is_some());
+    if foreign.is_some() || !ours_runs {
+        facts.check_foreign_engine(foreign)?;
+    }
     if let Wanted::Bundle(bundle) = bundle::wanted(cx).await? {
         let manifest = &bundle.manifest;
         if let Some(floor) = manifest.glibc_floor {
