@@ -81,6 +81,14 @@ impl Story {
         std::fs::read_to_string(self.env.store().join("machines/web-1/machine.json")).expect("a record")
     }
 
+    /// The steps that are finished, by the journal.
+    fn done(&self) -> Vec<&'static str> {
+        let journal = self.env.store().join("machines/web-1/journal.jsonl");
+        let text = std::fs::read_to_string(journal).unwrap_or_default();
+        let finished = |step: &str| text.contains(&format!("\"event\":\"finished\",\"step\":\"{step}\"}}"));
+        CREATE.into_iter().filter(|step| finished(step)).collect()
+    }
+
     /// The engine's version, through the client; the host works.
     #[track_caller]
     fn version(&self) -> String {
@@ -211,11 +219,15 @@ fn create_killed_at_every_boundary_in_turn_goes_on_each_time() {
     let undisturbed = comparable(&story.record());
     story.uninstall();
     for step in &CREATE[..15] {
+        let done = story.done();
+        // A kill takes a moment to arrive: on a busy computer the step before had time for this one.
+        if done.contains(step) {
+            continue;
+        }
         let output = story.create(&[]).run_killed_at(&format!("web-1: {step} … "));
         killed(&output);
-        // What an earlier run finished is not done again.
-        let steps = output.stderr.lines().filter(|line| line.contains(" … ")).count();
-        assert!((1..=3).contains(&steps), "it should have gone on at {step}:\n{output}");
+        let again = done.iter().find(|done| output.stderr.contains(&format!("web-1: {done} … ")));
+        assert_eq!(again, None, "what an earlier run finished is not done again:\n{output}");
     }
     let _ = story.create(&[]).run().success();
     story.is_whole();
