@@ -117,9 +117,13 @@ fn put(path: &Path, bytes: &[u8], mode: Mode) -> Result<bool> {
     Ok(true)
 }
 
-/// Folders of docker's own store keep docker's mode; only new ones are made.
+/// Folders of docker's own store keep docker's mode; only new ones are made, and under no umask can others write them.
 fn create_public(dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).map_err(|e| Error::failure(format!("cannot make {}", dir.display())).caused_by(&e))
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    let made = builder.recursive(true).create(dir);
+    made.map_err(|e| Error::failure(format!("cannot make {}", dir.display())).caused_by(&e))
 }
 
 #[cfg(test)]

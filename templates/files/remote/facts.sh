@@ -55,6 +55,7 @@ fact free_var_lib "$(free "$ROOT/var/lib/docker")"
 
 file_b64 owner_b64 "$HOME_DIR/owner"
 file_b64 daemon_json_b64 "$(as_left /etc/docker/daemon.json)"
+file_b64 daemon_wanted_b64 "$(as_left /opt/machine/daemon.wanted.json)"
 fact engine "$(readlink "$ENGINE/current" 2>/dev/null || :)"
 fact engine_previous "$(readlink "$ENGINE/previous" 2>/dev/null || :)"
 present=

@@ -40,7 +40,11 @@ if ours "$dropin"; then
     rmdir "$units/docker.service.d" 2>/dev/null || :
 fi
 printf '%s\n' "$FILES" | while IFS= read -r path; do
-    [ -z "$path" ] || rm -f -- "$ROOT$path"
+    [ -n "$path" ] || continue
+    rm -f -- "$ROOT$path"
+    # The folders made for it, unless somebody has put something there.
+    dir=$(dirname "$path")
+    while [ "$dir" != /etc ] && [ "$dir" != / ] && rmdir -- "$ROOT$dir" 2>/dev/null; do dir=$(dirname "$dir"); done
 done
 if [ -n "${kept-}" ]; then
     json=$ROOT/etc/docker/daemon.json
