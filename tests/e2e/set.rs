@@ -122,6 +122,7 @@ fn keys_of_the_hosts_owner_stay_and_a_clash_is_refused() {
     let _ = site.machine(&["rm", "-y", "web-1"]);
     assert!(json().contains("\"max-concurrent-downloads\": 7") && !json().contains("tcp://"), "{}", json());
     assert_eq!(site.on_host("ss -Hltn sport = :2376; ls /etc/docker"), "daemon.json");
+    assert!(site.on_host("cat /opt/machine/daemon.wanted.json").contains("a=2"));
     let _ = site.create(&[]);
     assert!(json().contains("tcp://") && !json().contains("a=2"), "{}", json());
     site.is_settled();
