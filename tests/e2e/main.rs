@@ -1,12 +1,17 @@
 //! The program on real hosts. Each test makes its own, and leaves nothing.
 
-mod lab;
+mod addresses;
+mod adopt;
 mod at_once;
-mod kill;
-mod refusals;
+mod certs;
 mod common;
+mod forward;
+mod kill;
+mod lab;
+mod offline;
+mod refusals;
+mod secrets;
+mod set;
 mod site;
 mod upgrade;
-mod certs;
-mod set;
-mod adopt;
+mod whole_stack;
