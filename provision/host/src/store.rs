@@ -225,6 +225,11 @@ impl Store {
         result
     }
 
+    /// Deletes what an `rm` or a `create` that was killed left of a machine's folder. What is in use stays.
+    pub fn sweep(&self) {
+        sweep(&self.paths.machines());
+    }
+
     fn read_bytes(&self, name: &HostName) -> Result<(PathBuf, Vec<u8>)> {
         let path = self.machine_paths(name).record();
         match fs::read(&path) {

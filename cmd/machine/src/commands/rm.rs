@@ -30,6 +30,8 @@ pub(crate) struct RmArgs {
 
 pub(crate) fn run(session: &Session, args: &RmArgs) -> Result<(), CommandError> {
     let store = session.store()?;
+    // One that was killed at the very end has forgotten the name, but its last files, keys among them, may be there.
+    store.sweep();
     let names = match session.names(&store, &args.names) {
         // Forgetting what is not known is done already.
         Err(error) if args.force && error.kind() == crate::error::Kind::NotFound => {
