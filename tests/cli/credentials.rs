@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use machine_tests::{Env, Running, until};
+use serde_json::json;
+
+use crate::record;
 
 /// Looked for byte by byte in everything that is left.
 const TOKEN: &str = "dop_v1_5ecre7-4nd-l0ng-en0ugh-t0-be-unique";
@@ -233,4 +236,25 @@ fn references_are_tested_without_being_shown() {
     assert!(!plain.stderr.contains("5ecre7"), "{plain}");
     let empty = env.run(&["credentials", "set", "x"]).failure(2);
     let _ = empty.says(&["no secret was given", "hint: "]);
+}
+
+#[test]
+fn what_a_machine_uses_is_not_removed_by_the_way() {
+    let mut env = Env::new();
+    env.set("PASSPHRASE", "horse");
+    env.set("MACHINE_CREDENTIALS_PASSPHRASE", "env:PASSPHRASE");
+    let mut used = record::running("web-1");
+    used["driver"]["settings"] = json!({"ip_address": "10.0.0.7", "token": "keyring:digitalocean"});
+    record::put(&env, &used);
+    let set = ["credentials", "set", "--keep-in", "file", "digitalocean"];
+    let _ = env.machine(&set).stdin(TOKEN).run().success();
+    let listed = env.run(&["credentials", "ls", "-o", "json"]).success().stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("one document");
+    assert_eq!(listed[0]["machines"], json!(["web-1"]));
+    assert_eq!((&listed[0]["reference"], &listed[0]["kept_in"]), (&json!("keyring:digitalocean"), &json!("file")));
+    let refused = env.run(&["credentials", "rm", "digitalocean"]).failure(1);
+    let _ = refused.says(&["credential \"digitalocean\" is used by web-1", "hint: `-f` removes it all the same"]);
+    let _ = env.run(&["credentials", "test", "digitalocean"]).success();
+    let _ = env.run(&["credentials", "rm", "-f", "digitalocean"]).success();
+    assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "");
 }

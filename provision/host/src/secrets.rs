@@ -21,7 +21,7 @@ mod settle;
 pub use access::{Access, Passphrase};
 pub use credentials::{Credential, Credentials, Keeper};
 pub use reference::{CredentialName, Reference};
-pub use resolve::{ResolveEnv, resolve};
+pub use resolve::{ResolveEnv, Variables, resolve};
 pub use settle::{Given, Settled, settle};
 
 use std::fmt;

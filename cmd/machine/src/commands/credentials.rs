@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Subcommand, ValueEnum};
-use machine_host::secrets::{Access, Credential, Keeper};
+use machine_host::secrets::{Access, Credential, Keeper, Variables};
 use machine_host::{CredentialName, Credentials, Reference, ResolveEnv, Secret, Store, resolve};
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ pub(crate) fn run(session: &Session, args: CredentialsArgs) -> Result<(), Comman
 pub(crate) fn resolve_env(store: &Store, may_prompt: bool) -> ResolveEnv {
     let credentials = Credentials::new(store.paths());
     let access = if may_prompt && has_terminal() { Access::asking() } else { Access::quiet() };
-    let var: Arc<dyn Fn(&str) -> Option<std::ffi::OsString> + Send + Sync> = Arc::new(|name| std::env::var_os(name));
+    let var: Variables = Arc::new(|name| std::env::var_os(name));
     let withhold = vec![env_vars::MACHINE_CREDENTIALS_PASSPHRASE.name.to_owned()];
     let env = ResolveEnv { var, credentials, access, withhold };
     let known: Mutex<Option<Secret>> = Mutex::new(None);
@@ -173,13 +173,13 @@ fn ls(
 
 type Users = BTreeMap<String, Vec<String>>;
 
-/// Machines by the references in their settings. A record that cannot be read is `ls`'s affair.
+/// Machines by the references in their records, wherever they stand. A record that cannot be read is `ls`'s affair.
 fn users(store: &Store) -> Result<Users, CommandError> {
     let mut users = Users::new();
     for name in store.names()? {
         let Ok(record) = store.read(&name) else { continue };
         let mut found = Vec::new();
-        references(&record.driver.settings, &mut found);
+        references(&serde_json::to_value(&record).unwrap_or_default(), &mut found);
         for reference in found {
             users.entry(reference).or_default().push(name.to_string());
         }

@@ -14,11 +14,14 @@ use crate::error::Result;
 /// The longest secret, in bytes: nothing of the kind is longer, and a wrong file may be.
 pub(super) const LONGEST: u64 = 64 * 1024;
 
+/// Looks an environment variable up.
+pub type Variables = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
 /// What resolving may use. Cheap to make and to clone.
 #[derive(Clone)]
 pub struct ResolveEnv {
-    /// Looks an environment variable up.
-    pub var: Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    /// The caller's environment: `env:` looks here.
+    pub var: Variables,
     /// Where `keyring:` looks.
     pub credentials: Credentials,
     /// Whether people may be asked.
@@ -105,7 +108,8 @@ pub(super) fn text(bytes: Vec<u8>) -> Result<Secret, Trouble> {
     Ok(Secret::new(trimmed))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::time::{Duration, Instant};
