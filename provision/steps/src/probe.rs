@@ -52,7 +52,15 @@ async fn get_version(client: &Client, url: &str, shown: &str) -> Result<Version>
         let kind = if e.is_timeout() { Kind::Timeout } else { Kind::Failure };
         Error::new(kind, format!("{shown} does not answer")).cause(innermost(&e.without_url()))
     };
-    client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?.json().await.map_err(failed)
+    client
+        .get(url)
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status)
+        .map_err(failed)?
+        .json()
+        .await
+        .map_err(failed)
 }
 
 /// Asks an engine that is only a URL, without TLS. `None`: a URL that is not asked over TCP (a socket, ssh).

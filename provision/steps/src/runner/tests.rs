@@ -2,6 +2,8 @@
 //!
 //! The runner, the journal and the store are the real ones; the steps are scripted, and so is the provider of the driver.
 
+#![expect(clippy::disallowed_methods, reason = "a test damages files on purpose")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
