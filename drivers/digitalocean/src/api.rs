@@ -161,7 +161,7 @@ impl<'a> Api<'a> {
     /// Waits for this process's share of the limits.
     async fn admitted(&self, what: What<'_>) -> Result<(), Fault> {
         let start = Instant::now();
-        while let Some(rest) = self.meter.admit(self.pace.per_minute) {
+        while let Some(rest) = self.meter.admit(self.pace.per_window, self.pace.window) {
             if start.elapsed() + rest > self.pace.rate || !self.in_time(rest) {
                 return Err(self.fault(what, How::Limited { reset_in: rest.as_secs() }));
             }

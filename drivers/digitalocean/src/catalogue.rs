@@ -73,10 +73,10 @@ impl Catalogue {
     pub(crate) async fn shop(&self, api: Api<'_>) -> Result<Arc<Shop>, Fault> {
         let mut slot = self.shop.lock().await;
         let key = Key::new(api, None);
-        if let Some((whose, shop)) = &*slot {
-            if whose.fits(&key) {
-                return Ok(shop.clone());
-            }
+        if let Some((whose, shop)) = &*slot
+            && whose.fits(&key)
+        {
+            return Ok(shop.clone());
         }
         let regions = api.list(("list the regions", "regions:read"), "/v2/regions", "", "regions").await?;
         let sizes = api.list(("list the sizes", "sizes:read"), "/v2/sizes", "", "sizes").await?;
@@ -89,10 +89,10 @@ impl Catalogue {
     pub(crate) async fn image(&self, api: Api<'_>, s: &Settings) -> Result<Image> {
         let mut slot = self.image.lock().await;
         let key = Key::new(api, s.image.as_deref());
-        if let Some((whose, image)) = &*slot {
-            if whose.fits(&key) {
-                return Ok(image.clone());
-            }
+        if let Some((whose, image)) = &*slot
+            && whose.fits(&key)
+        {
+            return Ok(image.clone());
         }
         let image = match &s.image {
             Some(wanted) => match get_image(api, wanted).await? {

@@ -16,13 +16,13 @@ pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> 
         return Err(refuse(format!("DigitalOcean does not allow the name {name}"), "end it with a letter or a digit"));
     }
     user_data(api.cx, s)?;
-    if let Some(path) = &s.key_path {
-        if !std::path::Path::new(path).is_file() {
-            return Err(refuse(
-                format!("SSH key does not exist: \"{path}\""),
-                "name the private key with --digitalocean-ssh-key-path",
-            ));
-        }
+    if let Some(path) = &s.key_path
+        && !std::path::Path::new(path).is_file()
+    {
+        return Err(refuse(
+            format!("SSH key does not exist: \"{path}\""),
+            "name the private key with --digitalocean-ssh-key-path",
+        ));
     }
     if s.private_networking {
         api.cx.say("--digitalocean-private-networking has no effect: every droplet is in a private network");

@@ -260,7 +260,7 @@ pub(crate) async fn delete(api: Api<'_>, id: u64) -> Result<()> {
                     .hint("it may not be ours: delete it at DigitalOcean, or give it the tag back"));
             }
             "it has no tag yet".to_owned()
-        } else if droplet.locked {
+        } else if droplet.locked && wait.elapsed() < api.pace.lag {
             "it is locked".to_owned()
         } else {
             match api.delete((&doing, "droplet:delete"), &format!("/v2/droplets/{id}")).await {

@@ -76,6 +76,11 @@ impl Fault {
             && self.says(&["pending event", "is locked", "event is in progress", "being processed"])
     }
 
+    /// A refusal that may mean "you have it already"; what else it may mean, only looking tells.
+    pub(crate) fn perhaps_there(&self) -> bool {
+        matches!(self.status(), Some(409 | 422)) || self.maybe_done()
+    }
+
     /// 422 "SSH Key is already in use on your account", "duplicate name".
     pub(crate) fn taken(&self) -> bool {
         matches!(self.status(), Some(409 | 422))

@@ -46,24 +46,25 @@ pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Resul
     if s.firewall.is_empty() {
         return Ok(());
     }
-    if m.firewall_id.is_some() || api.cx.resumed {
-        if let Some(found) = find(api).await? {
-            return take(api, m, found);
-        }
+    if (m.firewall_id.is_some() || api.cx.resumed)
+        && let Some(found) = find(api).await?
+    {
+        return take(api, m, found);
     }
     let tag = id_tag(api.cx);
     // A firewall can only be bound to a tag that exists; making one that exists changes nothing.
     let made: Result<Value, Fault> =
         api.post_freely(("make the machine's tag", "tag:create"), "/v2/tags", &json!({ "name": tag })).await;
-    if let Err(fault) = made {
-        if !fault.taken() {
-            return Err(fault.into());
-        }
+    if let Err(fault) = made
+        && !fault.taken()
+    {
+        return Err(fault.into());
     }
     let doing = format!("make the firewall of {}", api.cx.host_name);
-    match api.post::<OneFirewall>((&doing, "firewall:create"), "/v2/firewalls", &body(api, s, &tag)?).await {
+    // Freely: a second one is refused, as names are unique, and then it is found by its name.
+    match api.post_freely::<OneFirewall>((&doing, "firewall:create"), "/v2/firewalls", &body(api, s, &tag)?).await {
         Ok(made) => take(api, m, made.firewall),
-        Err(fault) if fault.taken() || fault.maybe_done() => match find(api).await? {
+        Err(fault) if fault.perhaps_there() => match find(api).await? {
             Some(found) => take(api, m, found),
             None => Err(fault.into()),
         },

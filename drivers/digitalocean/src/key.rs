@@ -27,17 +27,18 @@ pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Resul
         DriverError::new(ErrorKind::Other, "the machine's public key is not one")
             .hint("remove the machine and create it again")
     })?;
-    if m.key_id.is_some() || api.cx.resumed {
-        if let Some(key) = get(api, &fingerprint).await? {
-            return take(api, m, &key);
-        }
+    if (m.key_id.is_some() || api.cx.resumed)
+        && let Some(key) = get(api, &fingerprint).await?
+    {
+        return take(api, m, &key);
     }
     let doing = format!("add the SSH key of {}", api.cx.host_name);
     let body = json!({ "name": name(api), "public_key": api.cx.public_key.trim() });
-    match api.post::<OneKey>((&doing, "ssh_key:create"), "/v2/account/keys", &body).await {
+    // Freely: a second one is refused as taken, and then it is ours.
+    match api.post_freely::<OneKey>((&doing, "ssh_key:create"), "/v2/account/keys", &body).await {
         Ok(made) => take(api, m, &made.ssh_key),
         // It is there already, or was made and we did not hear of it.
-        Err(fault) if fault.taken() || fault.maybe_done() => match get(api, &fingerprint).await? {
+        Err(fault) if fault.perhaps_there() => match get(api, &fingerprint).await? {
             Some(key) => take(api, m, &key),
             None => Err(fault.into()),
         },

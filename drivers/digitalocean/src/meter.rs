@@ -6,9 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::HeaderMap;
 
-/// The window of the smaller of the two limits.
-const MINUTE: Duration = Duration::from_secs(60);
-
 /// What was sent lately, and until when nothing may be sent.
 #[derive(Debug)]
 pub(crate) struct Meter(Mutex<State>);
@@ -25,7 +22,7 @@ impl Meter {
     }
 
     /// How long to wait before asking again; `None`: one request may be sent, and is counted.
-    pub(crate) fn admit(&self, per_minute: usize) -> Option<Duration> {
+    pub(crate) fn admit(&self, per_window: usize, window: Duration) -> Option<Duration> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = state.closed_until {
@@ -34,11 +31,11 @@ impl Meter {
             }
             state.closed_until = None;
         }
-        while state.sent.front().is_some_and(|&at| now.duration_since(at) >= MINUTE) {
+        while state.sent.front().is_some_and(|&at| now.duration_since(at) >= window) {
             state.sent.pop_front();
         }
-        if state.sent.len() >= per_minute {
-            return state.sent.front().map(|&at| MINUTE.saturating_sub(now.duration_since(at)));
+        if state.sent.len() >= per_window {
+            return state.sent.front().map(|&at| window.saturating_sub(now.duration_since(at)));
         }
         state.sent.push_back(now);
         None
@@ -70,14 +67,15 @@ mod tests {
 
     #[test]
     fn a_full_minute_and_a_closed_door_make_wait() {
+        const MINUTE: Duration = Duration::from_secs(60);
         let meter = Meter::new();
-        assert_eq!(meter.admit(2), None);
-        assert_eq!(meter.admit(2), None);
-        assert!(meter.admit(2).unwrap() > Duration::from_secs(58));
-        assert_eq!(meter.admit(3), None);
+        assert_eq!(meter.admit(2, MINUTE), None);
+        assert_eq!(meter.admit(2, MINUTE), None);
+        assert!(meter.admit(2, MINUTE).unwrap() > Duration::from_secs(58));
+        assert_eq!(meter.admit(3, MINUTE), None);
         meter.close(Duration::from_secs(30));
         meter.close(Duration::from_secs(1));
-        assert!(meter.admit(100).unwrap() > Duration::from_secs(28));
+        assert!(meter.admit(100, MINUTE).unwrap() > Duration::from_secs(28));
     }
 
     #[test]

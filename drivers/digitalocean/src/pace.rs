@@ -31,8 +31,10 @@ pub struct Pace {
     pub rate: Duration,
     /// How many errored droplets are replaced before giving up.
     pub replacements: u32,
-    /// Requests a minute that this process allows itself. The limit is 250 for each token, and others may use it too.
-    pub per_minute: usize,
+    /// The window of the smaller of the two limits.
+    pub window: Duration,
+    /// Requests in it that this process allows itself. The limit is 250 for each token, and others may use it too.
+    pub per_window: usize,
 }
 
 impl Pace {
@@ -51,6 +53,7 @@ impl Pace {
         gone: Duration::from_secs(180),
         rate: Duration::from_secs(300),
         replacements: 2,
-        per_minute: 230,
+        window: Duration::from_secs(60),
+        per_window: 230,
     };
 }

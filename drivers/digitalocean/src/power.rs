@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::wire::{Droplet, OneAction};
 use crate::{DigitalOcean, Machine, Settings};
 
-impl PowerSwitch<DigitalOcean> for DigitalOcean {
+impl PowerSwitch<Self> for DigitalOcean {
     async fn start(&self, cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
         let (api, id) = (self.api(cx, s)?, m.droplet_id.ok_or_else(|| missing("droplet"))?);
         if look(api, id).await?.status != "active" {

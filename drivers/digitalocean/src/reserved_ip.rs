@@ -37,24 +37,27 @@ pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Resul
 }
 
 async fn make(api: Api<'_>, m: &mut Machine, droplet: u64) -> Result<()> {
-    if api.cx.resumed || m.reserved_ip_asked {
-        if let Some(ip) = find(api, droplet, true).await? {
-            return take(api, m, ip);
-        }
+    if (api.cx.resumed || m.reserved_ip_asked)
+        && let Some(ip) = find(api, droplet, true).await?
+    {
+        return take(api, m, ip);
     }
     m.reserved_ip_asked = true;
     api.cx.save(m)?;
     let what = ("make a reserved IP", "reserved_ip:create");
     let wait = Wait::new(api, "the droplet to be free for a reserved IP", api.pace.action);
+    let mut again = true;
     loop {
         match api.post::<OneReservedIp>(what, "/v2/reserved_ips", &json!({ "droplet_id": droplet })).await {
             Ok(made) => return take(api, m, made.reserved_ip.ip),
             Err(fault) if fault.pending() => wait.not_yet("another event is pending").await?,
             Err(fault) if fault.maybe_done() => {
-                return match find(api, droplet, true).await? {
-                    Some(ip) => take(api, m, ip),
-                    None => Err(fault.into()),
-                };
+                if let Some(ip) = find(api, droplet, true).await? {
+                    return take(api, m, ip);
+                }
+                if !std::mem::take(&mut again) {
+                    return Err(fault.into());
+                }
             }
             Err(fault) => {
                 m.reserved_ip_asked = false;

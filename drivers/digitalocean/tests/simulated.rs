@@ -1,0 +1,16 @@
+//! The driver against the simulator: the conformance suite, what goes wrong with every call, and what the provider is
+//! known to do on a bad day. Every exchange is held against the vendor's document where that is at hand.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../../../tests/src/digitalocean/mod.rs"]
+#[expect(dead_code, unreachable_pub, unused_imports, reason = "the harness uses more of it")]
+mod simulator;
+
+#[path = "simulated/conformance.rs"]
+mod conformance;
+#[path = "simulated/days.rs"]
+mod days;
+#[path = "simulated/faults.rs"]
+mod faults;
+#[path = "simulated/play.rs"]
+mod play;

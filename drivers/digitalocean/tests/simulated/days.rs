@@ -1,0 +1,226 @@
+//! What DigitalOcean is known to do on a bad day.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine_driver::{ErrorKind, Power, Stop};
+use machine_driver_digitalocean::{DigitalOcean, Pace};
+
+use crate::play::{FAST, Play, assert_contract, shown, simulator};
+use crate::simulator::Contract;
+
+#[tokio::test]
+async fn everything_may_be_late() {
+    let mut play = Play::new("--digitalocean-ipv6");
+    play.simulator.behave(|b| (b.unknown, b.creation, b.networks, b.locked, b.deletion, b.action) = (5, 6, 4, 5, 6, 4));
+    play.create().await.unwrap();
+    let status = play.inspect().await.unwrap();
+    assert_eq!(status.power, Power::Running);
+    let ssh = status.ssh.unwrap();
+    assert!(ssh.host.starts_with("192.0.2.") && ssh.user == "root" && ssh.port == 22, "{ssh:?}");
+    assert_eq!(play.machine["ipv6-address"], "2001:db8::7");
+    play.stop(Stop::Politely).await.unwrap();
+    play.start().await.unwrap();
+    play.remove().await.unwrap();
+    assert_eq!(play.things(), Vec::<String>::new());
+    assert_contract(&play.simulator);
+}
+
+#[tokio::test]
+async fn an_errored_droplet_is_replaced_and_only_so_often() {
+    let mut play = Play::new("");
+    play.simulator.behave(|b| b.errored_creations = 2);
+    play.create().await.unwrap();
+    assert_eq!((play.count("droplet"), play.sent("POST", "/v2/droplets")), (1, 3));
+    assert!(play.said().contains("(its action errored): replacing it"), "{}", play.said());
+    play.remove().await.unwrap();
+
+    let mut play = Play::new("");
+    play.simulator.behave(|b| b.errored_creations = 100);
+    let error = play.create().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert!(error.message.contains("its action errored"), "{}", shown(&error));
+    assert_eq!(play.sent("POST", "/v2/droplets"), 3);
+    play.remove().await.unwrap();
+    assert_eq!(play.things(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_deaf_guest_is_switched_off() {
+    let mut play = Play::new("");
+    play.create().await.unwrap();
+    play.simulator.behave(|b| b.deaf_guests = true);
+    play.stop(Stop::Politely).await.unwrap();
+    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
+    assert!(play.said().contains("did not shut down") && play.said().contains("billed in full"), "{}", play.said());
+    assert_contract(&play.simulator);
+}
+
+#[tokio::test]
+async fn an_errored_action_is_reported_and_another_s_event_waited_for() {
+    let mut play = Play::new("");
+    play.create().await.unwrap();
+    play.simulator.behave(|b| b.errored_actions = 1);
+    let error = play.stop(Stop::AtOnce).await.unwrap_err();
+    assert!(error.message.contains("could not do power_off"), "{}", shown(&error));
+    // A reboot that errors becomes a power cycle.
+    play.simulator.behave(|b| b.errored_actions = 1);
+    play.restart().await.unwrap();
+    play.simulator.behave(|b| b.pending = 3);
+    play.stop(Stop::AtOnce).await.unwrap();
+    play.simulator.behave(|b| b.pending = 3);
+    play.remove().await.unwrap();
+    assert_eq!(play.things(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_droplet_deleted_at_the_provider_is_gone_and_its_rest_is_removed() {
+    let mut play = Play::new("--digitalocean-firewall ssh --digitalocean-reserved-ip new");
+    play.create().await.unwrap();
+    play.simulator.account(|account| account.droplets.clear());
+    assert_eq!(play.inspect().await.unwrap().power, Power::Gone);
+    let error = play.start().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    play.remove().await.unwrap();
+    play.remove().await.unwrap();
+    assert_eq!(play.things(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_droplet_without_our_tag_is_not_deleted() {
+    let mut play = Play::new("");
+    play.create().await.unwrap();
+    play.simulator.account(|account| account.droplets.values_mut().for_each(|droplet| droplet.tags.clear()));
+    let error = play.remove().await.unwrap_err();
+    assert!(error.message.contains("does not carry the tag"), "{}", shown(&error));
+    assert_eq!(play.count("droplet"), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_bought_is_refused_while_nothing_exists() {
+    let cases = [
+        ("--digitalocean-region mars1", "no region mars1", "nyc3, fra1"),
+        ("--digitalocean-region nyc1", "takes no new droplets", "nyc3, fra1"),
+        ("--digitalocean-size s-1vcpu-3gb", "no size s-1vcpu-3gb", "s-1vcpu-1gb"),
+        ("--digitalocean-size s-2vcpu-4gb", "not to be had in region nyc3", "fra1"),
+        ("--digitalocean-image debian-12-x64", "no image debian-12-x64", "debian-13-x64"),
+        ("--digitalocean-image 1003", "needs a disk of 60 GB", "larger"),
+        ("--digitalocean-ssh-key-fingerprint aa:bb", "no SSH key aa:bb", "ssh-keygen"),
+        (
+            "--digitalocean-vpc-uuid 00000000-0000-4000-8000-0000000000f2",
+            "in region fra1",
+            "--digitalocean-region fra1",
+        ),
+        ("--digitalocean-project 00000000-0000-4000-8000-000000000000", "no project", "doctl"),
+        ("--digitalocean-reserved-ip 198.51.100.9", "not in this account", "`new`"),
+        ("--digitalocean-userdata missing.yaml", "cannot read the user-data", "--digitalocean-userdata"),
+    ];
+    for (flags, message, hint) in cases {
+        let mut play = Play::new(flags);
+        let error = play.create().await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Settings, "{flags}: {}", shown(&error));
+        assert!(error.message.contains(message), "{flags}: {}", shown(&error));
+        assert!(error.hint.as_ref().unwrap().contains(hint), "{flags}: {}", shown(&error));
+        assert!(play.simulator.exchanges().iter().all(|e| e.method == "GET"), "{flags}");
+        assert_contract(&play.simulator);
+    }
+    let play = Play::new("");
+    play.simulator.account(|account| account.droplet_limit = 0);
+    let error = play.check().await.unwrap_err();
+    assert_eq!((error.kind, error.message.contains("0 of 0")), (ErrorKind::Quota, true), "{}", shown(&error));
+    play.simulator.account(|account| (account.droplet_limit, account.status) = (9, "locked".to_owned()));
+    assert_eq!(play.check().await.unwrap_err().kind, ErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn the_price_is_said_and_the_default_image_survives_its_withdrawal() {
+    let play = Play::new("");
+    play.check().await.unwrap();
+    assert!(
+        play.said().contains("s-1vcpu-1gb in nyc3 with Debian 13 x64: $0.00893 an hour, at most $6 a month"),
+        "{}",
+        play.said()
+    );
+    let mut play = Play::new("");
+    play.simulator.account(|account| account.images[0]["slug"] = "debian-14-x64".into());
+    play.create().await.unwrap();
+    let asked = play.simulator.account(|account| account.live().next().unwrap().1.request["image"].clone());
+    assert_eq!(asked, "debian-14-x64");
+}
+
+#[tokio::test]
+async fn the_seed_has_our_host_key_and_a_key_of_the_account_s_is_left_there() {
+    let mut play = Play::new("");
+    play.create().await.unwrap();
+    let request = play.simulator.account(|account| account.live().next().unwrap().1.request.clone());
+    assert!(request["user_data"].as_str().unwrap().contains(r#""ed25519_private":"PRIVATE\n""#), "{request}");
+    assert!(request["tags"].as_array().unwrap().contains(&"machine-store:00000000-0000-4000-8000-00000000000a".into()));
+
+    let simulator = Arc::clone(&play.simulator);
+    let fingerprint = simulator.account(|account| account.keys.values().next().unwrap().2.clone());
+    let flags = format!("--digitalocean-ssh-key-fingerprint {fingerprint}");
+    let mut other = Play::at(simulator, Arc::new(DigitalOcean::with_pace(FAST)), 2, &flags);
+    other.create().await.unwrap();
+    other.remove().await.unwrap();
+    assert_eq!((other.count("key"), other.count("droplet")), (1, 1));
+}
+
+/// One command, fifty droplets, and the documented limits; only the window is six seconds instead of a minute.
+#[tokio::test]
+async fn fifty_at_once_stay_within_the_limits() {
+    let (window, patience) = (Duration::from_secs(6), Duration::from_secs(60));
+    let simulator = Arc::new(simulator());
+    simulator.behave(|b| (b.per_window, b.window, b.creation) = (250, window, 3));
+    let pace =
+        Pace { per_window: 230, window, poll: Duration::from_millis(300), rate: patience, boot: patience, ..FAST };
+    let driver = Arc::new(DigitalOcean::with_pace(pace));
+    let start = std::time::Instant::now();
+    let lives: Vec<_> = (1..=50)
+        .map(|number| {
+            let mut play = Play::at(Arc::clone(&simulator), Arc::clone(&driver), number, "");
+            tokio::spawn(async move { play.create().await })
+        })
+        .collect();
+    for life in lives {
+        life.await.unwrap().unwrap_or_else(|error| panic!("{}", shown(&error)));
+    }
+    let calls = simulator.exchanges().len();
+    println!(
+        "50 droplets: {:?}, {} calls ({} each), {} refused by the limit",
+        start.elapsed(),
+        calls,
+        calls / 50,
+        simulator.over_limit()
+    );
+    assert_eq!(simulator.account(|account| account.live().count()), 50);
+    assert_eq!(simulator.over_limit(), 0);
+    assert!(calls <= 50 * 12, "{calls} calls");
+    assert_eq!(simulator.exchanges().iter().filter(|e| e.path == "/v2/sizes").count(), 1, "the catalogue is shared");
+}
+
+#[tokio::test]
+async fn the_limit_of_a_minute_is_waited_for() {
+    let mut play = Play::new("");
+    play.simulator.behave(|b| (b.per_window, b.window) = (8, Duration::from_secs(1)));
+    play.create().await.unwrap();
+    assert!(play.simulator.over_limit() > 0);
+    assert!(play.said().contains("rate limit is reached: waiting"), "{}", play.said());
+    assert_contract(&play.simulator);
+}
+
+#[tokio::test]
+async fn the_contract_is_strict() {
+    let mut play = Play::new("");
+    play.create().await.unwrap();
+    let Some(contract) = Contract::find(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))) else { return };
+    let mut exchanges = play.simulator.exchanges();
+    assert_eq!(contract.violations(&exchanges), Vec::<String>::new());
+    let post = exchanges.iter_mut().find(|e| e.method == "POST" && e.path == "/v2/droplets").unwrap();
+    post.request["private_networkin"] = true.into();
+    post.answer["droplet"]["statuss"] = "new".into();
+    post.query = "tag=1".to_owned();
+    let wrong = contract.violations(&exchanges).join("\n");
+    for word in ["private_networkin", "statuss", "no parameter tag"] {
+        assert!(wrong.contains(word), "{wrong}");
+    }
+}
