@@ -20,6 +20,23 @@ pub struct SshConfig<'a> {
     pub known_hosts: &'a str,
     /// The name under which `known_hosts` has the key, if not that of the host.
     pub host_key_alias: Option<&'a str>,
-    /// `[user@]host[:port]` to go through.
-    pub jump_host: Option<&'a str>,
+    /// A host to go through.
+    pub jump: Option<JumpHost<'a>>,
+}
+
+/// The host to go through: the user's own, so their agent and known_hosts count beside ours.
+#[derive(Debug, Clone)]
+pub struct JumpHost<'a> {
+    /// What this file calls it.
+    pub name: &'a str,
+    /// Address or DNS name; IPv6 without brackets.
+    pub host: &'a str,
+    /// TCP port.
+    pub port: u16,
+    /// Login user.
+    pub user: &'a str,
+    /// Absolute paths of private keys to try.
+    pub identity_files: &'a [String],
+    /// Absolute paths of known_hosts files, ours first.
+    pub known_hosts: &'a [String],
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use machine_templates::client::SshConfig;
+use machine_templates::client::{JumpHost, SshConfig};
 use machine_templates::env::{EnvVars, Shell, render_env, render_unset};
 use machine_templates::host::{AdoptDropIn, engine_files};
 use machine_templates::remote::*;
@@ -133,7 +133,7 @@ fn units_and_settings() {
     insta::assert_snapshot!(shown);
 }
 
-fn ssh_config<'a>(path: &'a str, jump: Option<&'a str>) -> SshConfig<'a> {
+fn ssh_config<'a>(path: &'a str, jump: Option<&'a [String]>) -> SshConfig<'a> {
     SshConfig {
         name: "dev",
         host: "fe80::1%eth0",
@@ -142,14 +142,21 @@ fn ssh_config<'a>(path: &'a str, jump: Option<&'a str>) -> SshConfig<'a> {
         identity_file: Some(path),
         known_hosts: path,
         host_key_alias: None,
-        jump_host: jump,
+        jump: jump.map(|files| JumpHost {
+            name: "dev.jump",
+            host: "fd00::2",
+            port: 22,
+            user: "me",
+            identity_files: files,
+            known_hosts: files,
+        }),
     }
 }
 
 #[test]
 fn ssh_config_is_understood_by_openssh() {
     let path = r"/home/a b/100%'\x$y/id_ed25519";
-    let text = ssh_config(path, Some("me@[fd00::2]:22")).text().unwrap();
+    let text = ssh_config(path, Some(&[path.to_owned(), "~/.ssh/other".to_owned()])).text().unwrap();
     insta::assert_snapshot!(text);
     assert!(ssh_config("/a\"b", None).text().is_err());
     assert!(ssh_config("/a\nProxyCommand x", None).text().is_err());
@@ -171,6 +178,28 @@ fn ssh_config_is_understood_by_openssh() {
         "stricthostkeychecking true",
         "identitiesonly yes",
     ] {
+        assert!(out.lines().any(|l| l == line), "no {line:?} in {out}");
+    }
+}
+
+#[test]
+fn ssh_finds_the_jump_host_in_the_same_file() {
+    if !present("ssh") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config");
+    write(
+        &file,
+        &ssh_config("/home/a/key", Some(&["/home/a b/key".to_owned(), "/home/a/other".to_owned()])).text().unwrap(),
+    );
+    let (ok, out) = run("ssh", &["-G", "-F", file.to_str().unwrap(), "dev"]);
+    assert!(ok && out.lines().any(|l| l == "proxyjump dev.jump"), "{out}");
+    let (ok, out) = run("ssh", &["-G", "-F", file.to_str().unwrap(), "dev.jump"]);
+    assert!(ok, "{out}");
+    let known_hosts = "userknownhostsfile /home/a b/key /home/a/other";
+    for line in ["hostname fd00::2", "user me", "identityfile /home/a b/key", "identityfile /home/a/other", known_hosts]
+    {
         assert!(out.lines().any(|l| l == line), "no {line:?} in {out}");
     }
 }

@@ -89,7 +89,8 @@ fn a_host_behind_another() {
     for way in ["eval $(machine env web-1) && docker", "docker $(machine config web-1)", "docker --context web-1"] {
         assert_eq!(env.sh(&format!("{way} info -f '{{{{.Name}}}}'")).success().stdout, name, "{way}");
     }
-    // OpenSSH, where it is found, takes the way through the user's own files, whatever HOME says: here it is not found.
+    // OpenSSH takes the same way, with what the machine's ssh_config says of the host in between; so does the built-in client.
+    assert_eq!(env.run(&["ssh", "web-1", "hostname"]).success().stdout, name);
     let own_client = env.machine(&["ssh", "web-1", "hostname"]).env("PATH", env.home().join("bin"));
     assert_eq!(own_client.run().success().stdout, name);
     let _ = env.run(&["rm", "-y", "web-1"]).success();

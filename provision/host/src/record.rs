@@ -143,6 +143,9 @@ pub struct Ssh {
     /// `[user@]host[:port]` to go through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jump_host: Option<String>,
+    /// What `jump_host` stands for, looked up once in the user's ssh config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jump: Option<Jump>,
     /// Look `host` up in the user's ssh config.
     #[serde(default, skip_serializing_if = "is_false")]
     pub use_ssh_config: bool,
@@ -155,6 +158,23 @@ pub struct Ssh {
     /// New host key (`ssh-ed25519 AAAA…`) made on the host and not yet the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key_pending: Option<String>,
+    /// Fields of other versions, kept.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A host to go through; it is the user's, and so are its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jump {
+    /// IPv4, IPv6 (no brackets) or a DNS name.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Login user.
+    pub user: String,
+    /// Absolute paths of key files that may open it, besides the agent's keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_files: Vec<String>,
     /// Fields of other versions, kept.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

@@ -4,7 +4,7 @@
 use machine_host::paths::MachinePaths;
 use machine_host::record::{EndpointKind, Record};
 use machine_templates::TextFile;
-use machine_templates::client::SshConfig;
+use machine_templates::client::{JumpHost, SshConfig};
 
 use crate::{Error, Kind, Result};
 
@@ -78,6 +78,15 @@ pub fn ssh_config(record: &Record, paths: &MachinePaths) -> Result<String> {
         file => Some(file.strip_prefix("file:").unwrap_or(file)),
     };
     let known_hosts = paths.known_hosts().display().to_string();
+    let jump_name = format!("{}.jump", record.name);
+    let jump_files: Vec<String> = ssh
+        .jump
+        .iter()
+        .flat_map(|jump| jump.identity_files.iter().cloned())
+        .chain(identity.map(str::to_owned))
+        .collect();
+    // OpenSSH reads `~` itself.
+    let jump_known_hosts = [known_hosts.clone(), "~/.ssh/known_hosts".to_owned(), "~/.ssh/known_hosts2".to_owned()];
     SshConfig {
         name: &record.name,
         host: &ssh.host,
@@ -86,7 +95,14 @@ pub fn ssh_config(record: &Record, paths: &MachinePaths) -> Result<String> {
         identity_file: identity,
         known_hosts: &known_hosts,
         host_key_alias: None,
-        jump_host: ssh.jump_host.as_deref(),
+        jump: ssh.jump.as_ref().map(|jump| JumpHost {
+            name: &jump_name,
+            host: &jump.host,
+            port: jump.port,
+            user: &jump.user,
+            identity_files: &jump_files,
+            known_hosts: &jump_known_hosts,
+        }),
     }
     .text()
     .map_err(|e| Error::new(Kind::Usage, "the ssh_config cannot be written").caused_by(&e).hint(e.hint()))

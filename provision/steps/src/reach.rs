@@ -1,7 +1,7 @@
 //! From the record to a connection: which address, which key, which host keys.
 
 use machine_host::paths::MachinePaths;
-use machine_host::record::{Record, Ssh};
+use machine_host::record::{Jump, Record, Ssh};
 use machine_host::ssh_key::{KnownHosts, PublicKey, fingerprint, same};
 
 use crate::ssh::{
@@ -39,8 +39,12 @@ pub(crate) async fn target(world: &World, record: &Record, paths: &MachinePaths)
         trust: pinned(paths, &ssh.host, ssh.port)?,
         jump: None,
     };
-    if let Some(jump) = &ssh.jump_host {
-        target.jump = Some(Box::new(jump_target(world, jump, &target.identity, paths).await?));
+    if let Some(name) = &ssh.jump_host {
+        let jump = match &ssh.jump {
+            Some(jump) => jump.clone(),
+            None => look_up_jump(world, name).await?,
+        };
+        target.jump = Some(Box::new(jump_target(world, jump, &target.identity, paths)?));
     }
     Ok(target)
 }
@@ -68,23 +72,35 @@ fn default_keys(user: &UserFiles) -> Vec<std::path::PathBuf> {
     ["id_ed25519", "id_ecdsa", "id_rsa"].iter().map(|name| user.ssh_dir.join(name)).filter(|p| p.exists()).collect()
 }
 
-/// A jump host is the user's: their ssh config, keys and known_hosts count, and what was pinned for it on this machine.
-async fn jump_target(world: &World, jump: &str, own: &Identity, paths: &MachinePaths) -> Result<Target> {
-    if jump.contains(',') {
-        return Err(Error::new(Kind::Usage, format!("'{jump}' names more than one jump host"))
+/// What a jump host stands for in the user's ssh config.
+pub(crate) async fn look_up_jump(world: &World, name: &str) -> Result<Jump> {
+    if name.contains(',') {
+        return Err(Error::new(Kind::Usage, format!("'{name}' names more than one jump host"))
             .hint("give one; put the others into your ssh config as its ProxyJump"));
     }
-    let alias = resolve_alias(jump, &world.user).await?;
-    let mut files = alias.identity_files;
-    files.extend(own.files.iter().cloned());
-    files.extend(default_keys(&world.user));
-    files.dedup();
-    let mut trust = pinned(paths, &alias.host, alias.port)?;
-    trust.keys.extend(lookup_user_known_hosts(&world.user.known_hosts, &alias.host, alias.port).keys);
-    Ok(Target {
+    let alias = resolve_alias(name, &world.user).await?;
+    let files = alias.identity_files.iter().map(|file| file.display().to_string());
+    Ok(Jump {
         host: alias.host,
         port: alias.port,
         user: alias.user,
+        identity_files: files.collect(),
+        unknown: serde_json::Map::new(),
+    })
+}
+
+/// A jump host is the user's: their keys and known_hosts count, and what was pinned for it on this machine.
+fn jump_target(world: &World, jump: Jump, own: &Identity, paths: &MachinePaths) -> Result<Target> {
+    let mut files: Vec<std::path::PathBuf> = jump.identity_files.iter().map(Into::into).collect();
+    files.extend(own.files.iter().cloned());
+    files.extend(default_keys(&world.user));
+    files.dedup();
+    let mut trust = pinned(paths, &jump.host, jump.port)?;
+    trust.keys.extend(lookup_user_known_hosts(&world.user.known_hosts, &jump.host, jump.port).keys);
+    Ok(Target {
+        host: jump.host,
+        port: jump.port,
+        user: jump.user,
         identity: Identity { files, agent: world.user.agent_socket.clone(), lenient: true },
         trust,
         jump: None,

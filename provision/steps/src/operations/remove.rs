@@ -1,10 +1,10 @@
 //! `machine rm`: from any half-made state, any number of times.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use machine_host::journal::{Event, Journal};
+use machine_host::journal::{Event as Entry, Journal};
 use machine_host::name::HostName;
 use machine_host::record::Foreign;
 use machine_templates::remote::{CloseTcp, Uninstall, lines};
@@ -15,7 +15,7 @@ use crate::engine_config::{naming_live_restore, with_live_restore};
 use crate::script::run_script;
 use crate::ssh::Input;
 use crate::step::Context;
-use crate::{Error, Kind, Result, World, docker_context, engine_config, watcher};
+use crate::{Error, Event, Kind, Outcome, Result, World, docker_context, engine_config, watcher};
 use machine_engine::{daemon, layout};
 
 /// How to remove.
@@ -82,6 +82,25 @@ pub(super) async fn discard(cx: &mut Context<'_>) -> Result<()> {
     forget(cx).await
 }
 
+/// Tells the user of a part of removing that takes its time.
+async fn phase(
+    cx: &mut Context<'_>,
+    id: &'static str,
+    title: &str,
+    part: impl AsyncFnOnce(&mut Context<'_>) -> Result<()>,
+) -> Result<()> {
+    let (events, machine, step) = (cx.world.events.clone(), cx.record.name.clone(), id.to_owned());
+    events(Event::Started { machine: machine.clone(), step: step.clone(), title: title.to_owned() });
+    let begun = Instant::now();
+    let result = part(cx).await;
+    let took = begun.elapsed();
+    events(match &result {
+        Ok(()) => Event::Finished { machine, step, outcome: Outcome::Done, took },
+        Err(_) => Event::Failed { machine, step, took },
+    });
+    result
+}
+
 fn one_line(e: &Error) -> String {
     std::iter::once(&e.message).chain(&e.causes).map(|s| s.replace('\n', " ")).collect::<Vec<_>>().join(": ")
 }
@@ -97,13 +116,13 @@ async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
     // A machine of ours goes with everything on it. An existing host stays.
     if description.ssh && !description.injects_host_key && touched(cx) {
         if cx.record.engine.foreign == Some(Foreign::Adopt) {
-            close(cx).await?;
+            phase(cx, "close-engine", "closing the engine's TCP port", close).await?;
             notes.push("the host's own engine and its containers stay as they were before it was adopted".to_owned());
         } else if uninstall {
-            take_away(cx).await?;
+            phase(cx, "uninstall-engine", "stopping containers, uninstalling the engine", take_away).await?;
             notes.push("the engine was uninstalled; images, containers and volumes stay in /var/lib/docker".to_owned());
         } else {
-            close(cx).await?;
+            phase(cx, "close-engine", "closing the engine's TCP port", close).await?;
             notes.push("the engine and its containers stay on the host; its TCP port is closed (--uninstall removes the engine)".to_owned());
         }
     }
@@ -116,7 +135,7 @@ async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
 pub(super) fn touched(cx: &Context<'_>) -> bool {
     // A journal that cannot be read tells nothing: then the host is asked, which finds its owner file or none.
     let Ok(events) = Journal::events(&cx.paths.journal()) else { return true };
-    let claimed = |event: &Event| matches!(event, Event::Started { step, .. } if step.as_str() == "claim-host");
+    let claimed = |event: &Entry| matches!(event, Entry::Started { step, .. } if step.as_str() == "claim-host");
     cx.record.installed.is_some() || cx.journal.damage().is_some() || events.iter().any(|e| claimed(&e.event))
 }
 

@@ -85,7 +85,7 @@ pub(crate) struct Connection {
     display: String,
     user: String,
     /// Kept alive for as long as the stream through it is used.
-    _through: Option<Arc<Self>>,
+    through: Option<Arc<Self>>,
 }
 
 impl Connection {
@@ -96,7 +96,7 @@ impl Connection {
             root: target.user == "root",
             display: target.display(),
             user: target.user.clone(),
-            _through: through.map(Arc::new),
+            through: through.map(Arc::new),
         }
     }
 
@@ -108,6 +108,11 @@ impl Connection {
     /// The key the host has shown, which was one of those trusted.
     pub(crate) fn host_key(&self) -> &PublicKey {
         &self.host_key
+    }
+
+    /// The connection to the host it goes through.
+    pub(crate) fn through(&self) -> Option<&Self> {
+        self.through.as_deref()
     }
 
     /// Whether we log in as root.

@@ -22,6 +22,7 @@ const EXISTING: Duration = Duration::from_secs(20);
 async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     let ours = cx.driver()?.describe().injects_host_key;
     resolve_alias(cx).await?;
+    resolve_jump(cx).await?;
     let mut target = first_target(cx).await?;
     // At most one new key for the jump host and one for the target.
     for _ in 0..3 {
@@ -30,6 +31,10 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
                 let pinned = reach::target(cx.world, &cx.record, &cx.paths).await?;
                 if pinned.trust.is_empty() {
                     pin(&cx.paths, &target.host, target.port, connection.host_key())?;
+                }
+                // ssh and scp, which look here, shall know the jump host as well as we do now.
+                if let (Some(jump), Some(through)) = (&target.jump, connection.through()) {
+                    pin(&cx.paths, &jump.host, jump.port, through.host_key())?;
                 }
                 cx.adopt_connection(connection);
                 return Ok(Outcome::Done);
@@ -71,6 +76,17 @@ async fn resolve_alias(cx: &mut Context<'_>) -> Result<()> {
         use_ssh_config: false,
         ..ssh
     });
+    cx.save()
+}
+
+/// The same for the host to go through, so that ssh and scp, which are given our config alone, find it with its keys.
+async fn resolve_jump(cx: &mut Context<'_>) -> Result<()> {
+    let Some(ssh) = cx.record.ssh.as_ref().filter(|ssh| ssh.jump.is_none()) else { return Ok(()) };
+    let Some(name) = &ssh.jump_host else { return Ok(()) };
+    let jump = reach::look_up_jump(cx.world, name).await?;
+    if let Some(ssh) = &mut cx.record.ssh {
+        ssh.jump = Some(jump);
+    }
     cx.save()
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn take_over(cx: &mut Context<'_>, status: &Status, injects_host_key:
             user: ssh.user.clone(),
             identity,
             jump_host: ssh.jump_host.clone(),
+            jump: old.as_ref().filter(|o| o.jump_host == ssh.jump_host).and_then(|o| o.jump.clone()),
             use_ssh_config: ssh.use_ssh_config,
             // What `machine set --ssh-host-key` said later counts more than what `create` said.
             host_key: old.as_ref().map_or_else(|| ssh.host_key.clone(), |o| o.host_key.clone()),
