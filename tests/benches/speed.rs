@@ -2,6 +2,12 @@
 //!
 //! `MACHINE_BIN` names another build to measure. Budgets are DESIGN §10's; `docs/performance.md` holds one run's numbers.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench prints its figures, and writes a store of its own"
+)]
+
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -111,7 +117,7 @@ fn creating(lab: &Lab) {
         let mut env = Env::new();
         env.use_cache(&lab.cache());
         // The bundle is in the cache before anything is measured.
-        env.run(&["bundle", "build"]).success();
+        let _ = env.run(&["bundle", "build"]).success();
         let first = create(&env, &host, address);
         let bundle = bundle_of(&env);
         let plain = plain_upload(&host, address, &bundle);
@@ -125,12 +131,12 @@ fn creating(lab: &Lab) {
             mib / plain.as_secs_f64(),
             plain.as_secs_f64() / upload.as_secs_f64(),
         );
-        env.run(&["rm", "-y", "bench"]).success();
+        let _ = env.run(&["rm", "-y", "bench"]).success();
         let second = create(&env, &host, address);
         println!("\n## `create` again, the host has the bundle, {place}\n");
         table(&second.steps);
         println!("\nRatio to the first: {:.2}", second.all.as_secs_f64() / first.all.as_secs_f64());
-        env.run(&["rm", "-y", "bench"]).success();
+        let _ = env.run(&["rm", "-y", "bench"]).success();
     }
 }
 
@@ -142,11 +148,27 @@ struct Run {
 }
 
 fn create(env: &Env, host: &LabHost, address: SocketAddr) -> Run {
-    let (ip, port, key, seen) =
-        (address.ip().to_string(), address.port().to_string(), host.key().display().to_string(), host.host_key_fingerprint());
+    let (ip, port, key, seen) = (
+        address.ip().to_string(),
+        address.port().to_string(),
+        host.key().display().to_string(),
+        host.host_key_fingerprint(),
+    );
     let args = [
-        "create", "bench", "-d", "generic", "--generic-ip-address", &ip, "--generic-ssh-port", &port, "--generic-ssh-key",
-        &key, "--generic-ssh-host-key", &seen, "--progress", "json",
+        "create",
+        "bench",
+        "-d",
+        "generic",
+        "--generic-ip-address",
+        &ip,
+        "--generic-ssh-port",
+        &port,
+        "--generic-ssh-key",
+        &key,
+        "--generic-ssh-host-key",
+        &seen,
+        "--progress",
+        "json",
     ];
     let begun = Instant::now();
     let output = env.run(&args).success();
@@ -187,7 +209,16 @@ fn plain_upload(host: &LabHost, address: SocketAddr, file: &std::path::Path) -> 
     median(3, || {
         let input = std::fs::File::open(file).expect("the bundle");
         let status = Command::new("ssh")
-            .args(["-F", "/dev/null", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
+            .args([
+                "-F",
+                "/dev/null",
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                "-o",
+                "LogLevel=ERROR",
+            ])
             .arg("-i")
             .arg(host.key())
             .args(["-p", &address.port().to_string(), &format!("root@{}", address.ip()), "cat >/root/plain"])

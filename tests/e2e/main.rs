@@ -1,5 +1,7 @@
 //! The program on real hosts. Each test makes its own, and leaves nothing.
 
+#![expect(clippy::unwrap_used, reason = "in the helpers of tests too: what is not there fails the test")]
+
 mod addresses;
 mod adopt;
 mod at_once;

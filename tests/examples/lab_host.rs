@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p machine-tests --example lab_host [bookworm|trixie]`
 
+#![expect(clippy::print_stdout, reason = "it says how to reach the host")]
+
 use std::io::Read;
 
 use machine_tests::{HostOptions, Lab, Suite};
