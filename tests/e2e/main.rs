@@ -7,6 +7,7 @@ mod adopt;
 mod at_once;
 mod certs;
 mod common;
+mod digitalocean;
 mod forward;
 mod kill;
 mod lab;

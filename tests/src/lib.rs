@@ -23,6 +23,8 @@
 //! ```
 
 mod command;
+pub mod digitalocean;
+mod droplet_hosts;
 mod env;
 mod far_link;
 mod lab;
@@ -36,6 +38,7 @@ mod running;
 mod skip;
 
 pub use command::Cmd;
+pub use droplet_hosts::{DropletHosts, contract as digitalocean_contract, for_people as simulated_digitalocean};
 pub use env::Env;
 pub use far_link::FarLink;
 pub use lab::Lab;
