@@ -133,7 +133,7 @@ pub struct Settings {
     #[serde(rename = "ssh-key-path", default, skip_serializing_if = "Option::is_none")]
     pub key_path: Option<String>,
 
-    /// Make a firewall for it that lets in only SSH, the engine's port and these: PORT[-PORT][/tcp|/udp], separated by
+    /// Make a firewall for it that lets in only SSH, the engine's port and these: `PORT[-PORT][/tcp|/udp]`, separated by
     /// commas; `ssh` for no others
     #[arg(
         id = "digitalocean-firewall",
