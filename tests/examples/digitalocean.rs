@@ -3,6 +3,8 @@
 //! `cargo run -p machine-tests --example digitalocean [HOSTS [ADDRESS:PORT]]`: the first HOSTS droplets are hosts of the
 //! lab (default 0: all are bare objects of the API).
 
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use std::io::Read;
 
 fn main() {

@@ -201,6 +201,10 @@ impl<'a> Api<'a> {
         })?;
         let status = response.status();
         tracing::debug!(path, status = status.as_u16(), took = ?start.elapsed(), "digitalocean");
+        if header(&response, "ratelimit-remaining") == "0" {
+            // The hour's share is used up: nobody here need ask to be told so.
+            self.meter.close(asked_to_wait(response.headers()));
+        }
         let asked = (status == StatusCode::TOO_MANY_REQUESTS).then(|| asked_to_wait(response.headers()));
         let request_id = header(&response, "x-request-id");
         let body = self.body(response).await;

@@ -224,3 +224,21 @@ async fn the_contract_is_strict() {
         assert!(wrong.contains(word), "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn the_hour_s_limit_is_not_tried_against() {
+    let mut play = Play::new("");
+    play.simulator.behave(|b| b.per_hour = 8);
+    let error = play.create().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert!(shown(&error).contains("the rate limit is used up for another"), "{}", shown(&error));
+    assert_eq!((play.simulator.exchanges().len(), play.simulator.over_limit()), (8, 0));
+    play.simulator.behave(|b| b.per_hour = 5_000);
+    // Another process, which knows nothing of it.
+    let driver = Arc::new(DigitalOcean::with_pace(FAST));
+    let mut again = Play::at(Arc::clone(&play.simulator), driver, 1, "");
+    again.machine = play.machine.clone();
+    again.resumed = true;
+    again.create().await.unwrap();
+    assert_eq!((again.count("droplet"), again.count("key")), (1, 1));
+}
