@@ -112,8 +112,7 @@ fn secrets(env: &Env) -> Vec<Secret> {
         .collect()
 }
 
-/// Whoever else is on this computer gets nothing: 0700 and 0600 below `root`, itself included. The CA's certificate is
-/// for everybody who reaches it.
+/// Whoever else is on this computer gets nothing: 0700 and 0600 below `root`, itself included.
 fn is_private(root: &Path) {
     let mut left = vec![root.to_owned()];
     while let Some(path) = left.pop() {
@@ -121,11 +120,7 @@ fn is_private(root: &Path) {
         if meta.is_symlink() {
             continue;
         }
-        let wanted = match meta.is_dir() {
-            true => 0o700,
-            false if path.ends_with("certs/ca.pem") => 0o644,
-            false => 0o600,
-        };
+        let wanted = if meta.is_dir() { 0o700 } else { 0o600 };
         assert_eq!(meta.permissions().mode() & 0o7777, wanted, "{} has the wrong mode", path.display());
         if meta.is_dir() {
             left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));

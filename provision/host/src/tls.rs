@@ -203,7 +203,7 @@ fn make(paths: &CaPaths, key_type: TlsKey, store_id: &str, ours: bool) -> Result
             // A key without its certificate: somebody was killed right here. Nobody has seen a certificate of it.
             let key = ensure_key(&paths.ca_key, key_type)?;
             let cert = ca_params(store_id).self_signed(&key).map_err(failed("the CA's certificate"))?.pem();
-            atomic::write(&paths.ca_cert, &cert, Mode::Public)?;
+            atomic::write(&paths.ca_cert, &cert, Mode::Private)?;
             (cert, Secret::new(key.serialize_pem()))
         }
     };

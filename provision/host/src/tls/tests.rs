@@ -94,7 +94,7 @@ fn keys_are_private() {
     let (_dir, store) = store();
     store.ensure_ca(TlsKey::Ecdsa).unwrap();
     let mode = |name: &str| fs::metadata(store.paths().certs().join(name)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!(["", "ca.pem", "ca-key.pem", "cert.pem", "key.pem"].map(mode), [0o700, 0o644, 0o600, 0o600, 0o600]);
+    assert_eq!(["", "ca.pem", "ca-key.pem", "cert.pem", "key.pem"].map(mode), [0o700, 0o600, 0o600, 0o600, 0o600]);
 }
 
 #[test]
