@@ -175,7 +175,7 @@ fn create(env: &Env, host: &LabHost, address: SocketAddr) -> Run {
     let all = begun.elapsed();
     let mut steps = Vec::new();
     let mut upload = None;
-    for line in output.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+    for line in output.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         if line["event"] == "finished" {
             let seconds = line["seconds"].as_f64().unwrap_or_default();
             let step = line["step"].as_str().unwrap_or_default().to_owned();
@@ -185,7 +185,7 @@ fn create(env: &Env, host: &LabHost, address: SocketAddr) -> Run {
             steps.push((step, seconds));
         }
     }
-    assert!(!steps.is_empty(), "no steps in the progress:\n{}", output.stderr);
+    assert!(!steps.is_empty(), "no steps in the progress:\n{}", output.stdout);
     Run { all, steps, upload }
 }
 
