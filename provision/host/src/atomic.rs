@@ -1,6 +1,6 @@
 //! Whole files or none.
 //!
-//! [`write`] is the only way this program changes a file it keeps: a temporary file in the same folder, synced, renamed
+//! [`write()`] is the only way this program changes a file it keeps: a temporary file in the same folder, synced, renamed
 //! over the target, the folder synced. A writer holds a kernel lock on its temporary file; a temporary file whose lock is
 //! free belongs to a process that died, and the next writer in that folder removes it.
 

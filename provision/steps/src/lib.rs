@@ -1,6 +1,6 @@
 //! The step lists, what runs them, SSH, and waiting.
 //!
-//! Read [`plan`] first: everything `create` does, in order. Then [`step`] (what a step is), [`runner`] (how a list runs,
+//! Read [`plan`] first: everything `create` does, in order. Then [`step`] (what a step is), `runner` (how a list runs,
 //! is remembered and goes on), and any file of `steps/`. The verbs users know are in [`operations`], one file each.
 //!
 //! This crate never names a driver, never prints, and reads neither argv nor the environment: what it needs of the

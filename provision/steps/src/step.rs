@@ -33,7 +33,7 @@ pub trait Step: Sync {
 pub struct Context<'w> {
     /// The outside.
     pub world: &'w World,
-    /// What we remember; [`Context::save`] after every change.
+    /// What we remember; saved after every change.
     pub record: Record,
     /// Where this machine's files are.
     pub paths: MachinePaths,
