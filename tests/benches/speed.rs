@@ -200,7 +200,8 @@ fn table(steps: &[(String, f64)]) {
 /// The archive that was sent.
 fn bundle_of(env: &Env) -> std::path::PathBuf {
     let inspect = env.run(&["inspect", "bench", "--format", "{{.installed.bundle}}"]).success();
-    let list = env.sh(&format!("ls \"$XDG_CACHE_HOME\"/machine/bundles/{}/*.tar.gz", inspect.stdout.trim())).success();
+    let list =
+        env.sh(&format!("ls \"$XDG_CACHE_HOME\"/machine/engines/bundles/{}/*.tar.gz", inspect.stdout.trim())).success();
     list.stdout.trim().into()
 }
 
