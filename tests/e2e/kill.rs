@@ -225,7 +225,10 @@ fn create_killed_at_every_boundary_in_turn_goes_on_each_time() {
             continue;
         }
         let output = story.create(&[]).run_killed_at(&format!("web-1: {step} … "));
-        killed(&output);
+        // All that follows this one takes a millisecond: it may be over before the kill is there.
+        if *step != "await-engine" || output.code != 0 {
+            killed(&output);
+        }
         let again = done.iter().find(|done| output.stderr.contains(&format!("web-1: {done} … ")));
         assert_eq!(again, None, "what an earlier run finished is not done again:\n{output}");
     }
