@@ -33,7 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("machine-driver-virtualbox", &["machine-driver", "machine-guest"]),
     ("machine-driver", &[]),
     ("machine-engine", &[]),
-    ("machine-guest", &[]),
+    ("machine-guest", &["machine-driver"]),
     ("machine-host", &[]),
     ("machine-templates", &[]),
 ];
