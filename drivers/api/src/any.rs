@@ -7,7 +7,7 @@ use std::pin::Pin;
 use serde_json::Value;
 
 use crate::driver::{Driver, PowerSwitch, Stop};
-use crate::{Context, DriverError, ErrorKind, Result, SecretNote, Status};
+use crate::{AnyListAll, AnyPlanner, Context, DriverError, ErrorKind, Result, SecretNote, Status, list_all, plan};
 
 /// A boxed future that borrows from its caller.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -72,6 +72,10 @@ pub trait AnyDriver: Send + Sync {
     /// See [`PowerSwitch::restart`].
     fn restart<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a mut Value)
     -> BoxFuture<'a, Result<()>>;
+    /// See [`Driver::list_all`].
+    fn list_all(&self) -> Option<Box<dyn AnyListAll + '_>>;
+    /// See [`Driver::planner`].
+    fn planner(&self) -> Option<Box<dyn AnyPlanner + '_>>;
 }
 
 impl<D: Driver> AnyDriver for D {
@@ -182,6 +186,16 @@ impl<D: Driver> AnyDriver for D {
             result
         })
     }
+
+    fn list_all(&self) -> Option<Box<dyn AnyListAll + '_>> {
+        let list = Driver::list_all(self)?;
+        Some(Box::new(list_all::Erased::<D, _>::new(list)))
+    }
+
+    fn planner(&self) -> Option<Box<dyn AnyPlanner + '_>> {
+        let planner = Driver::planner(self)?;
+        Some(Box::new(plan::Erased::<D, _>::new(planner)))
+    }
 }
 
 fn switch<D: Driver>(driver: &D) -> Result<&D::Power> {
@@ -196,7 +210,7 @@ fn to_value(value: &impl serde::Serialize) -> Result<Value> {
 }
 
 /// Stored values read as typed ones; `null` counts as the empty object, so that a fresh record works.
-fn from_value<T: serde::de::DeserializeOwned>(what: &str, value: &Value) -> Result<T> {
+pub(crate) fn from_value<T: serde::de::DeserializeOwned>(what: &str, value: &Value) -> Result<T> {
     let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value.clone() };
     serde_json::from_value(value).map_err(|e| {
         DriverError::new(ErrorKind::Other, format!("the record's {what} are not of this driver's form")).caused_by(&e)

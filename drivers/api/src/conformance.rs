@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{AnyDriver, BoxFuture, Context, Driver, DriverError, ErrorKind, HostKeyPair, Power, Status, Stop};
+use crate::{AnyDriver, BoxFuture, Context, Driver, DriverError, ErrorKind, HostKeyPair, Power, Status, Stop, Stores};
 
 /// What can be made to happen to a call that changes something at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub const PROPERTIES: &[&str] = &[
     "inspect after remove says gone",
     "fields of other versions stay",
     "the power switch can be used twice",
+    "everything is listed, and can be deleted from the list",
+    "planning changes nothing",
     "no secret appears in any text",
 ];
 
@@ -119,7 +121,7 @@ type Attempt<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
 /// Tries every promise in a new world each, and returns the broken ones.
 pub async fn violations<W: World>(new: impl Fn() -> W) -> Vec<Violation> {
     let mut broken = Vec::new();
-    let tries: [Attempt<'_>; 11] = [
+    let tries: [Attempt<'_>; 13] = [
         Box::pin(check_changes_nothing(&new)),
         Box::pin(settings_survive(&new)),
         Box::pin(stages_twice(&new)),
@@ -130,6 +132,8 @@ pub async fn violations<W: World>(new: impl Fn() -> W) -> Vec<Violation> {
         Box::pin(gone(&new)),
         Box::pin(unknown_fields(&new)),
         Box::pin(power(&new)),
+        Box::pin(listed(&new)),
+        Box::pin(planned(&new)),
         Box::pin(no_secrets(&new)),
     ];
     for (property, outcome) in PROPERTIES.iter().copied().zip(tries) {
@@ -161,6 +165,9 @@ fn parse(driver: &dyn AnyDriver, arguments: &[String], working_dir: &Path) -> Re
         .map_err(|e| format!("flags are refused: {e}"))?;
     driver.settings(&matches, working_dir).map_err(|e| format!("settings are refused: {e}"))
 }
+
+/// The store of every machine of the suite.
+const STORE: &str = "00000000-0000-4000-8000-00000000000a";
 
 /// One machine as the core holds it: what is on disk, and what is only in memory.
 struct Play<'w, W> {
@@ -210,7 +217,7 @@ impl<'w, W: World> Play<'w, W> {
         Context {
             host_name: self.name(),
             machine_id: self.id.clone(),
-            store_id: "00000000-0000-4000-8000-00000000000a".to_owned(),
+            store_id: STORE.to_owned(),
             public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f machine"
                 .to_owned(),
             host_key: self.world.driver().describe().injects_host_key.then(|| HostKeyPair {
@@ -556,6 +563,78 @@ async fn power<W: World>(new: impl Fn() -> W) -> Result<(), String> {
         return Err(format!("{power:?} after restart"));
     }
     play.expect_one(things, "after the switch was used").await
+}
+
+/// A context about no machine; what is said goes to the texts.
+fn account<W: World>(play: &Play<'_, W>, store: &str) -> Context {
+    let said = play.texts.clone();
+    Context::for_account(store, play.world.secrets(), None, Arc::new(move |line| lock(&said).push(line.to_owned())))
+}
+
+async fn listed<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+    let world = new();
+    let driver = world.driver();
+    let Some(list) = driver.list_all() else { return Ok(()) };
+    let other = Play::new(&world, "other")?;
+    other.stages_from(0, false).await?;
+    let others = world.things().await;
+    let ours = Play::new(&world, "ours")?;
+    ours.stages_from(0, false).await?;
+    let before = world.things().await;
+    let cx = account(&ours, STORE);
+    let settings = &ours.settings;
+    list.account(settings).map_err(|e| format!("its account has no name: {e}"))?;
+
+    let machines = ours.bounded("listing machines", list.machines(&cx, settings)).await?;
+    for play in [&other, &ours] {
+        let count = machines.iter().filter(|thing| thing.machine_id == play.id).count();
+        if count != 1 || machines.iter().any(|thing| thing.power.is_none()) {
+            return Err(format!("machine {} is listed {count} times: {machines:?}", play.id));
+        }
+    }
+    let things = ours.bounded("listing", list.things(&cx, settings, Stores::This)).await?;
+    if things.iter().any(|thing| thing.store_id.as_deref() != Some(STORE)) {
+        return Err(format!("among this store's things are others: {things:?}"));
+    }
+    let all = ours.bounded("listing all stores", list.things(&cx, settings, Stores::All)).await?;
+    if things.iter().any(|thing| !all.contains(thing)) {
+        return Err("the list of all stores lacks some of this one's".to_owned());
+    }
+    let elsewhere = account(&ours, "00000000-0000-4000-8000-00000000000b");
+    if !ours.bounded("listing", list.things(&elsewhere, settings, Stores::This)).await?.is_empty() {
+        return Err("another store is shown this one's things".to_owned());
+    }
+    same(&before, &world.things().await, "listing changed what exists")?;
+
+    for time in ["", " again"] {
+        for thing in things.iter().filter(|thing| thing.machine_id == ours.id) {
+            let what = format!("deleting {} {}{time}", thing.kind, thing.id);
+            ours.bounded(&what, list.delete(&cx, settings, thing)).await?;
+        }
+        same(&others, &world.things().await, &format!("deleting all that was listed of one machine{time}"))?;
+    }
+    match ours.inspect().await?.power {
+        Power::Gone => Ok(()),
+        power => Err(format!("{power:?} is said of a machine that was deleted")),
+    }
+}
+
+async fn planned<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+    let world = new();
+    let driver = world.driver();
+    let Some(planner) = driver.planner() else { return Ok(()) };
+    let play = Play::new(&world, "a")?;
+    let before = world.things().await;
+    let cx = play.context(false, Saving::Works);
+    let plan = play.bounded("planning", planner.plan(&cx, &play.settings)).await?;
+    lock(&play.texts).push(format!("{plan:?}"));
+    same(&before, &world.things().await, "planning made something")?;
+    play.stages_from(0, false).await?;
+    let (wanted, made) = (plan.makes.len(), world.things().await.len() - before.len());
+    if *lock(&play.saved) == json!({}) || wanted > made {
+        return Err(format!("{wanted} things were planned, and {made} were made"));
+    }
+    Ok(())
 }
 
 async fn no_secrets<W: World>(new: impl Fn() -> W) -> Result<(), String> {

@@ -56,6 +56,32 @@ pub struct Context {
 }
 
 impl Context {
+    /// For calls about an account and no machine in it ([`crate::ListAll`]): name, id and keys are empty, and there is
+    /// nothing to save.
+    pub fn for_account(
+        store_id: impl Into<String>,
+        secrets: BTreeMap<String, String>,
+        deadline: Option<Instant>,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            host_name: String::new(),
+            machine_id: String::new(),
+            store_id: store_id.into(),
+            public_key: String::new(),
+            host_key: None,
+            dir: PathBuf::new(),
+            runtime_dir: PathBuf::new(),
+            cache_dir: PathBuf::new(),
+            working_dir: PathBuf::new(),
+            deadline,
+            resumed: false,
+            secrets,
+            progress,
+            save: Arc::new(|_| Ok(())),
+        }
+    }
+
     /// Says what is going on, in a few words. Never a secret: the line is shown and logged.
     pub fn say(&self, line: &str) {
         (self.progress)(line);

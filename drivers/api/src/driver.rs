@@ -7,6 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::list_all::{ListAll, NoList};
+use crate::plan::{NoPlanner, Planner};
 use crate::{Context, Result, Secret, Status};
 
 /// A kind of place a host can live.
@@ -73,6 +75,16 @@ pub trait Driver: Send + Sync + 'static {
 
     /// The switch, for drivers that have one.
     fn power(&self) -> Option<&Self::Power>;
+
+    /// The list of everything of ours in an account, for drivers whose provider has one.
+    fn list_all(&self) -> Option<&impl ListAll<Self>> {
+        None::<&NoList>
+    }
+
+    /// What creating would make and cost, for drivers that can tell.
+    fn planner(&self) -> Option<&impl Planner<Self>> {
+        None::<&NoPlanner>
+    }
 }
 
 /// How to switch off.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use machine_driver::conformance::{PROPERTIES, Trouble, World, settings_round_trip, violations};
 use machine_driver::{
-    AnyDriver, BoxFuture, Context, Driver, DriverError, EngineEndpoint, ErrorKind, Power, PowerSwitch, Result,
-    SshAccess, SshIdentity, Status, Stop,
+    AnyDriver, BoxFuture, Context, Driver, DriverError, EngineEndpoint, ErrorKind, ListAll, Plan, Planner, Power,
+    PowerSwitch, Result, SshAccess, SshIdentity, Status, Stop, Stores, Thing,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,10 @@ enum Fault {
     RemovesAll,
     SaysRunning,
     StopsOnce,
+    ListsMachinesOnly,
+    ListsAnyStore,
+    DeletesAll,
+    PlansByMaking,
     TalksInErrors,
     TalksInProgress,
 }
@@ -233,6 +237,14 @@ impl<S: DemoSettings> Driver for Demo<S> {
     fn power(&self) -> Option<&Self> {
         Some(self)
     }
+
+    fn list_all(&self) -> Option<&impl ListAll<Self>> {
+        Some(self)
+    }
+
+    fn planner(&self) -> Option<&impl Planner<Self>> {
+        Some(self)
+    }
 }
 
 impl<S: DemoSettings> Demo<S> {
@@ -254,6 +266,52 @@ impl<S: DemoSettings> PowerSwitch<Self> for Demo<S> {
     }
     async fn restart(&self, cx: &Context, _: &S, _: &mut Machine) -> Result<()> {
         self.switch(cx, true)
+    }
+}
+
+const STORE: &str = "00000000-0000-4000-8000-00000000000a";
+
+impl<S: DemoSettings> ListAll<Self> for Demo<S> {
+    fn account(&self, _: &S) -> String {
+        "demo".to_owned()
+    }
+
+    async fn machines(&self, cx: &Context, s: &S) -> Result<Vec<Thing>> {
+        let all = self.things(cx, s, Stores::This).await?;
+        Ok(all.into_iter().filter(|thing| thing.power.is_some()).collect())
+    }
+
+    async fn things(&self, cx: &Context, _: &S, of: Stores) -> Result<Vec<Thing>> {
+        if of == Stores::This && cx.store_id != STORE && self.fault != Fault::ListsAnyStore {
+            return Ok(Vec::new());
+        }
+        let provider = self.provider();
+        let listed = provider.things.iter().filter(|(_, t)| self.fault != Fault::ListsMachinesOnly || t.0 == "server");
+        let thing = |(id, (kind, tag, _)): (&u64, &(&'static str, String, bool))| Thing {
+            kind: (*kind).to_owned(),
+            id: id.to_string(),
+            name: String::new(),
+            machine_id: tag.clone(),
+            store_id: Some(STORE.to_owned()),
+            power: (*kind == "server").then_some(Power::Running),
+            created: None,
+            price: None,
+        };
+        Ok(listed.map(thing).collect())
+    }
+
+    async fn delete(&self, _: &Context, _: &S, thing: &Thing) -> Result<()> {
+        let fault = self.fault;
+        self.provider().change(|p| p.things.retain(|id, _| fault != Fault::DeletesAll && id.to_string() != thing.id))
+    }
+}
+
+impl<S: DemoSettings> Planner<Self> for Demo<S> {
+    async fn plan(&self, cx: &Context, _: &S) -> Result<Plan> {
+        if self.fault == Fault::PlansByMaking {
+            self.provider().post("server", &cx.machine_id)?;
+        }
+        Ok(Plan::default())
     }
 }
 
@@ -333,6 +391,10 @@ async fn every_broken_promise_is_caught() {
         (Fault::RemovesAll, "remove leaves what is not ours"),
         (Fault::SaysRunning, "inspect after remove says gone"),
         (Fault::StopsOnce, "the power switch can be used twice"),
+        (Fault::ListsMachinesOnly, "everything is listed, and can be deleted from the list"),
+        (Fault::ListsAnyStore, "everything is listed, and can be deleted from the list"),
+        (Fault::DeletesAll, "everything is listed, and can be deleted from the list"),
+        (Fault::PlansByMaking, "planning changes nothing"),
         (Fault::TalksInErrors, "no secret appears in any text"),
         (Fault::TalksInProgress, "no secret appears in any text"),
     ] {

@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::catalogue::{nearest, user_data};
 use crate::droplet;
 use crate::settings::{ReservedIp, refuse};
-use crate::wire::{OneAccount, OneVpc};
+use crate::wire::{Image, OneAccount, OneVpc, Size};
 use crate::{DigitalOcean, Settings, key, reserved_ip};
 
 pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<()> {
@@ -28,7 +28,7 @@ pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> 
         api.cx.say("--digitalocean-private-networking has no effect: every droplet is in a private network");
     }
     account(api).await?;
-    for_sale(driver, api, s).await?;
+    let _ = for_sale(driver, api, s).await?;
     if let Some(wanted) = &s.key_fingerprint {
         key::get(api, wanted).await?.ok_or_else(|| key::unknown(wanted))?;
     }
@@ -98,8 +98,14 @@ async fn account(api: Api<'_>) -> Result<()> {
     .hint("remove one, or ask for more: https://cloud.digitalocean.com/account/team/droplet_limit_increase"))
 }
 
-/// Region, size and image exist and go together; says what it will cost.
-async fn for_sale(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<()> {
+/// What is bought, as far as the token may look.
+pub(crate) struct Offer {
+    pub(crate) size: Option<Size>,
+    pub(crate) image: Option<Image>,
+}
+
+/// Region, size and image exist and go together.
+pub(crate) async fn for_sale(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<Offer> {
     let image = match driver.catalogue.image(api, s).await {
         Ok(image) => Some(image),
         Err(error) if error.kind == ErrorKind::Denied && s.image.is_some() && !unauthorized(&error) => None,
@@ -108,7 +114,7 @@ async fn for_sale(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<(
     let shop = match driver.catalogue.shop(api).await {
         Ok(shop) => shop,
         // Then only the creation itself can tell.
-        Err(fault) if fault.status() == Some(403) => return Ok(()),
+        Err(fault) if fault.status() == Some(403) => return Ok(Offer { size: None, image }),
         Err(fault) => return Err(fault.into()),
     };
     let open = || shop.regions.iter().filter(|region| region.available).map(|region| region.slug.as_str());
@@ -147,7 +153,8 @@ async fn for_sale(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<(
             format!("there: {}; or in {}", near.join(", "), size.regions.join(", ")),
         ));
     }
-    let Some(image) = image else { return Ok(()) };
+    let size = size.clone();
+    let Some(image) = image else { return Ok(Offer { size: Some(size), image: None }) };
     if image.status.as_deref().is_some_and(|status| status != "available") {
         return Err(refuse(
             format!("image {} is {}", image.title(), image.status.unwrap_or_default()),
@@ -172,26 +179,11 @@ async fn for_sale(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<(
             "choose a larger --digitalocean-size",
         ));
     }
-    api.cx.say(&format!(
-        "{} in {} with {}: ${} an hour, at most ${} a month",
-        s.size,
-        s.region,
-        image.title(),
-        round(size.price_hourly, 5),
-        round(size.price_monthly, 2),
-    ));
-    Ok(())
+    Ok(Offer { size: Some(size), image: Some(image) })
 }
 
 fn unauthorized(error: &DriverError) -> bool {
     error.causes.iter().any(|cause| cause.contains("answered 401"))
-}
-
-/// Without the noise of binary fractions.
-fn round(price: f64, digits: usize) -> String {
-    let text = format!("{price:.digits$}");
-    let text = text.trim_end_matches('0');
-    text.strip_suffix('.').unwrap_or(text).to_owned()
 }
 
 async fn in_vpc(api: Api<'_>, s: &Settings, vpc: &str) -> Result<()> {

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use machine_driver::{
-    Context, Driver, DriverError, EngineEndpoint, ErrorKind, Power, Result, Secret, SshAccess, SshIdentity, Status,
+    Context, Driver, DriverError, EngineEndpoint, ErrorKind, ListAll, Planner, Power, Result, Secret, SshAccess,
+    SshIdentity, Status,
 };
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{self, Api};
 use crate::catalogue::Catalogue;
+use crate::ids::{MACHINE_TAG, STORE_TAG};
 use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::wire::Droplet;
@@ -18,6 +20,10 @@ use crate::{Settings, check, droplet, firewall, key, remove, reserved_ip};
 
 /// Where the engine listens.
 pub(crate) const ENGINE_PORT: u16 = 2376;
+
+/// On droplets whose reserved IP was made for them: such an address has no tag of its own, and on other droplets it is the
+/// user's.
+pub(crate) const OWN_IP_TAG: &str = "machine-reserved-ip:new";
 
 /// The one secret.
 pub(crate) const TOKEN: Secret = Secret {
@@ -162,6 +168,14 @@ impl Driver for DigitalOcean {
     fn power(&self) -> Option<&Self> {
         Some(self)
     }
+
+    fn list_all(&self) -> Option<&impl ListAll<Self>> {
+        Some(self)
+    }
+
+    fn planner(&self) -> Option<&impl Planner<Self>> {
+        Some(self)
+    }
 }
 
 /// In the core's words.
@@ -210,12 +224,12 @@ fn status(s: &Settings, m: &Machine, droplet: &Droplet) -> Status {
 
 /// The tag all our things of this machine carry.
 pub(crate) fn id_tag(cx: &Context) -> String {
-    format!("machine-id:{}", cx.machine_id)
+    format!("{MACHINE_TAG}{}", cx.machine_id)
 }
 
 /// The tag all things of this store carry.
 pub(crate) fn store_tag(cx: &Context) -> String {
-    format!("machine-store:{}", cx.store_id)
+    format!("{STORE_TAG}{}", cx.store_id)
 }
 
 /// What an earlier stage should have brought.

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::api::{Api, Wait};
 use crate::catalogue::user_data;
-use crate::driver::{id_tag, missing, store_tag};
+use crate::driver::{OWN_IP_TAG, id_tag, missing, store_tag};
 use crate::fault::Fault;
+use crate::settings::ReservedIp;
 use crate::wire::{Action, Droplet, OneAction, OneDroplet};
 use crate::{DigitalOcean, Machine, Settings};
 
@@ -22,17 +23,20 @@ pub(crate) async fn get(api: Api<'_>, id: u64) -> Result<Option<Droplet>, Fault>
     }
 }
 
-/// Every droplet that carries our id, oldest first. With `lag`, an empty answer is believed only after so long.
+/// Every droplet that carries our id, oldest first. With `lag`, an empty answer is believed only after so long, and not
+/// before the third one: where answers are slow, time alone says little.
 pub(crate) async fn find(api: Api<'_>, lag: Option<Duration>, except: &[u64]) -> Result<Vec<Droplet>, Fault> {
     let tag = id_tag(api.cx);
     let start = std::time::Instant::now();
+    let mut looks = 0;
     let what = ("look for the droplet by its tag", "droplet:read");
     let mut filter = format!("tag_name={}", tag.replace(':', "%3A"));
     loop {
         let mut found: Vec<Droplet> = api.list(what, "/v2/droplets", &filter, "droplets").await?;
         found.retain(|droplet| !except.contains(&droplet.id) && droplet.tags.contains(&tag));
         found.sort_by_key(|droplet| droplet.id);
-        if !found.is_empty() || lag.is_none_or(|lag| start.elapsed() >= lag) {
+        looks += 1;
+        if !found.is_empty() || lag.is_none_or(|lag| start.elapsed() >= lag && looks > 2) {
             return Ok(found);
         }
         tokio::time::sleep(api.pace.poll).await;
@@ -68,7 +72,8 @@ fn adopt(api: Api<'_>, m: &mut Machine, found: &Droplet) -> Result<()> {
 
 /// Posts a droplet, at most twice, and never without having looked whether the first one was made.
 async fn ask(driver: &DigitalOcean, api: Api<'_>, s: &Settings, m: &mut Machine, except: &[u64]) -> Result<()> {
-    let body = body(driver, api, s, m).await?;
+    let key = m.key_id.ok_or_else(|| missing("SSH key"))?;
+    let body = body(driver, api, s, json!(key)).await?;
     m.droplet_asked = true;
     api.cx.save(m)?;
     let doing = format!("create droplet {}", api.cx.host_name);
@@ -100,10 +105,13 @@ async fn ask(driver: &DigitalOcean, api: Api<'_>, s: &Settings, m: &mut Machine,
     }
 }
 
-async fn body(driver: &DigitalOcean, api: Api<'_>, s: &Settings, m: &Machine) -> Result<Value> {
+/// What is posted.
+pub(crate) async fn body(driver: &DigitalOcean, api: Api<'_>, s: &Settings, key: Value) -> Result<Value> {
     let image = driver.catalogue.image(api, s).await?;
-    let key = m.key_id.ok_or_else(|| missing("SSH key"))?;
     let mut tags = vec![id_tag(api.cx), store_tag(api.cx), "machine".to_owned()];
+    if s.reserved_ip == Some(ReservedIp::New) {
+        tags.push(OWN_IP_TAG.to_owned());
+    }
     tags.extend(s.tags.iter().filter(|tag| *tag != "machine").cloned());
     let mut body = json!({
         "name": api.cx.host_name,
@@ -224,6 +232,15 @@ async fn active(api: Api<'_>, s: &Settings, m: &Machine, id: u64) -> Result<Drop
             }
         };
         wait.not_yet(&reason).await?;
+    }
+}
+
+/// Forgets the tag of this machine, which nothing carries any more.
+pub(crate) async fn delete_tag(api: Api<'_>) {
+    // It costs nothing, and a token may lack the scope: not worth failing for.
+    let tag = id_tag(api.cx).replace(':', "%3A");
+    if let Err(fault) = api.delete(("delete the machine's tag", "tag:delete"), &format!("/v2/tags/{tag}")).await {
+        tracing::debug!(?fault, "the machine's tag stays");
     }
 }
 

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::driver::{ENGINE_PORT, id_tag};
 use crate::fault::Fault;
+use crate::ids::Ids;
 use crate::settings::refuse;
 use crate::wire::{Firewall, OneFirewall};
-use crate::{Machine, Settings};
+use crate::{Machine, Settings, droplet};
 
 /// `80`, `8000-8100`, `53/udp`: protocol and ports; `ssh` stands for no others.
 pub(crate) fn parse(text: &str) -> Result<Option<(&'static str, String)>> {
@@ -36,9 +37,9 @@ pub(crate) fn parse(text: &str) -> Result<Option<(&'static str, String)>> {
     }
 }
 
-/// Unique in the account, and ours by the id in it.
-fn name(api: Api<'_>) -> String {
-    format!("machine-{}", api.cx.machine_id)
+/// Unique in the account, and ours by the ids in it: its tags say which droplets it protects, not whose it is.
+pub(crate) fn name(api: Api<'_>) -> String {
+    format!("machine-{}", Ids::suffix(api.cx))
 }
 
 /// The stage.
@@ -62,7 +63,7 @@ pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Resul
     }
     let doing = format!("make the firewall of {}", api.cx.host_name);
     // Freely: a second one is refused, as names are unique, and then it is found by its name.
-    match api.post_freely::<OneFirewall>((&doing, "firewall:create"), "/v2/firewalls", &body(api, s, &tag)?).await {
+    match api.post_freely::<OneFirewall>((&doing, "firewall:create"), "/v2/firewalls", &body(api, s)?).await {
         Ok(made) => take(api, m, made.firewall),
         Err(fault) if fault.perhaps_there() => match find(api).await? {
             Some(found) => take(api, m, found),
@@ -72,7 +73,7 @@ pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Resul
     }
 }
 
-fn body(api: Api<'_>, s: &Settings, tag: &str) -> Result<Value> {
+pub(crate) fn body(api: Api<'_>, s: &Settings) -> Result<Value> {
     let everyone = json!({ "addresses": ["0.0.0.0/0", "::/0"] });
     let rule = |protocol: &str, ports: &str| json!({ "protocol": protocol, "ports": ports, "sources": everyone });
     let mut inbound =
@@ -86,7 +87,7 @@ fn body(api: Api<'_>, s: &Settings, tag: &str) -> Result<Value> {
         .iter()
         .map(|protocol| json!({ "protocol": protocol, "ports": "0", "destinations": everyone }))
         .collect();
-    Ok(json!({ "name": name(api), "tags": [tag], "inbound_rules": inbound, "outbound_rules": outbound }))
+    Ok(json!({ "name": name(api), "tags": [id_tag(api.cx)], "inbound_rules": inbound, "outbound_rules": outbound }))
 }
 
 fn take(api: Api<'_>, m: &mut Machine, firewall: Firewall) -> Result<()> {
@@ -108,9 +109,28 @@ pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()
         None if s.firewall.is_empty() => None,
         None => find(api).await?.and_then(|found| found.id),
     };
-    if let Some(id) = id {
-        let doing = format!("delete the firewall of {}", api.cx.host_name);
-        api.delete((&doing, "firewall:delete"), &format!("/v2/firewalls/{id}")).await?;
+    match id {
+        Some(id) => delete(api, &id).await,
+        None => Ok(()),
+    }
+}
+
+async fn delete(api: Api<'_>, id: &str) -> Result<()> {
+    let doing = format!("delete the firewall of {}", api.cx.host_name);
+    Ok(api.delete((&doing, "firewall:delete"), &format!("/v2/firewalls/{id}")).await?)
+}
+
+/// Removes one that is known from a list, if it still has the name by which it is ours.
+pub(crate) async fn delete_named(api: Api<'_>, id: &str, name: &str) -> Result<()> {
+    let all: Vec<Firewall> =
+        api.list(("list the firewalls", "firewall:read"), "/v2/firewalls", "", "firewalls").await?;
+    if !all.iter().any(|firewall| firewall.id.as_deref() == Some(id) && firewall.name == name) {
+        return Ok(());
+    }
+    delete(api, id).await?;
+    // Where there never was a droplet nobody else deletes the tag that was made for the firewall.
+    if droplet::find(api, None, &[]).await?.is_empty() {
+        droplet::delete_tag(api).await;
     }
     Ok(())
 }

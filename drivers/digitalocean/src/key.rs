@@ -6,12 +6,13 @@ use serde_json::json;
 
 use crate::api::Api;
 use crate::fault::Fault;
+use crate::ids::Ids;
 use crate::wire::{Key, OneKey};
 use crate::{Machine, Settings};
 
-/// `machine-web-1-0c0a…`: by it we know our own again.
+/// `machine-web-1-MACHINE-STORE`: keys have no tags, so by its name we know our own again.
 pub(crate) fn name(api: Api<'_>) -> String {
-    format!("machine-{}-{}", api.cx.host_name, api.cx.machine_id)
+    format!("machine-{}-{}", api.cx.host_name, Ids::suffix(api.cx))
 }
 
 /// The stage: the account knows the key that the droplet shall let in. Without one DigitalOcean would send a password by
@@ -84,11 +85,16 @@ pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()
             None => None,
         },
     };
-    if let Some(id) = id {
-        let doing = format!("delete the SSH key of {}", api.cx.host_name);
-        api.delete((&doing, "ssh_key:delete"), &format!("/v2/account/keys/{id}")).await?;
+    match id {
+        Some(id) => delete(api, id).await,
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Whoever calls this knows that it is ours.
+pub(crate) async fn delete(api: Api<'_>, id: u64) -> Result<()> {
+    let doing = format!("delete the SSH key of {}", api.cx.host_name);
+    Ok(api.delete((&doing, "ssh_key:delete"), &format!("/v2/account/keys/{id}")).await?)
 }
 
 /// MD5 over the key, as DigitalOcean names keys: `aa:bb:…`.

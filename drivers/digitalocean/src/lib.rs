@@ -2,7 +2,7 @@
 //!
 //! Start at [`DigitalOcean`]. Facts about the API: <https://docs.digitalocean.com/reference/api/>; every request and
 //! every answer is held against the vendor's OpenAPI document in the tests. Our things there are found again by the tag
-//! `machine-id:<uuid>` (droplet, firewall), by their name (key, firewall) or by the droplet they are on (reserved IP).
+//! `machine-id:<uuid>` (droplet), by both ids in their name (key, firewall) or by the droplet they are on (reserved IP).
 
 mod api;
 mod catalogue;
@@ -11,9 +11,12 @@ mod driver;
 mod droplet;
 mod fault;
 mod firewall;
+mod ids;
 mod key;
+mod list;
 mod meter;
 mod pace;
+mod plan;
 mod power;
 mod remove;
 mod reserved_ip;

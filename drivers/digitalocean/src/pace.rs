@@ -31,7 +31,8 @@ pub struct Pace {
     pub rate: Duration,
     /// How many errored droplets are replaced before giving up.
     pub replacements: u32,
-    /// The window of the smaller of the two limits.
+    /// The window of the smaller of the two limits, and a little more: what is sent late may arrive soon after what was
+    /// sent early and took its time.
     pub window: Duration,
     /// Requests in it that this process allows itself. The limit is 250 for each token, and others may use it too.
     pub per_window: usize,
@@ -53,7 +54,7 @@ impl Pace {
         gone: Duration::from_secs(180),
         rate: Duration::from_secs(300),
         replacements: 2,
-        window: Duration::from_secs(60),
+        window: Duration::from_secs(62),
         per_window: 230,
     };
 }

@@ -3,7 +3,6 @@
 use machine_driver::Result;
 
 use crate::api::Api;
-use crate::driver::id_tag;
 use crate::{Machine, Settings, droplet, firewall, key, reserved_ip};
 
 /// The droplet first: as long as it is there, a failed removal can still be mended over SSH.
@@ -24,10 +23,6 @@ pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()
     }
     firewall::remove(api, s, m).await?;
     key::remove(api, s, m).await?;
-    // A tag costs nothing and a token may lack the scope: not worth failing for.
-    let tag = id_tag(api.cx).replace(':', "%3A");
-    if let Err(fault) = api.delete(("delete the machine's tag", "tag:delete"), &format!("/v2/tags/{tag}")).await {
-        tracing::debug!(?fault, "the machine's tag stays");
-    }
+    droplet::delete_tag(api).await;
     Ok(())
 }

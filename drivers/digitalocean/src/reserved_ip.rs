@@ -152,6 +152,28 @@ pub(crate) async fn ours(api: Api<'_>, s: &Settings, m: &Machine) -> Result<Opti
     }
 }
 
+/// Takes it off the droplet it is on, and waits until it is free.
+pub(crate) async fn unassign(api: Api<'_>, ip: &str) -> Result<()> {
+    let wait = Wait::new(api, format!("reserved IP {ip} to be unassigned"), api.pace.action);
+    let mut asked = false;
+    loop {
+        let Some(found) = get(api, ip).await? else { return Ok(()) };
+        if found.droplet.as_ref().and_then(|droplet| droplet.id).is_none() && !found.locked {
+            return Ok(());
+        }
+        if !asked && !found.locked {
+            let what = ("unassign the reserved IP", "reserved_ip:update");
+            let path = format!("/v2/reserved_ips/{ip}/actions");
+            match api.post_freely::<OneAction>(what, &path, &json!({ "type": "unassign" })).await {
+                Ok(_) => asked = true,
+                Err(fault) if fault.pending() => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        wait.not_yet("it is on its droplet still").await?;
+    }
+}
+
 /// Deletes it; its droplet is gone by then.
 pub(crate) async fn remove(api: Api<'_>, ip: &str) -> Result<()> {
     let doing = format!("delete the reserved IP {ip}");

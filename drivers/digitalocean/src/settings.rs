@@ -7,6 +7,9 @@ use clap::builder::BoolishValueParser;
 use machine_driver::{DriverError, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::driver::OWN_IP_TAG;
+use crate::ids::{MACHINE_TAG, STORE_TAG};
+
 /// Where the API is.
 pub(crate) const API_URL: &str = "https://api.digitalocean.com";
 
@@ -252,7 +255,7 @@ impl Settings {
                     "tags are made of letters, digits, `-`, `_` and `:`, at most 255",
                 ));
             }
-            if tag.starts_with("machine-id:") || tag.starts_with("machine-store:") {
+            if [MACHINE_TAG, STORE_TAG, OWN_IP_TAG].iter().any(|ours| tag.starts_with(ours)) {
                 return Err(refuse(format!("the tag {tag:?} is ours"), "choose another one"));
             }
         }

@@ -18,6 +18,10 @@ pub(crate) struct Droplet {
     pub(crate) networks: Networks,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) tags: Vec<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) name: String,
+    pub(crate) created_at: Option<String>,
+    pub(crate) size: Option<Size>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

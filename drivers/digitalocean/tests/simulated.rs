@@ -12,5 +12,7 @@ mod conformance;
 mod days;
 #[path = "simulated/faults.rs"]
 mod faults;
+#[path = "simulated/list.rs"]
+mod list;
 #[path = "simulated/play.rs"]
 mod play;

@@ -133,14 +133,7 @@ async fn what_cannot_be_bought_is_refused_while_nothing_exists() {
 }
 
 #[tokio::test]
-async fn the_price_is_said_and_the_default_image_survives_its_withdrawal() {
-    let play = Play::new("");
-    play.check().await.unwrap();
-    assert!(
-        play.said().contains("s-1vcpu-1gb in nyc3 with Debian 13 x64: $0.00893 an hour, at most $6 a month"),
-        "{}",
-        play.said()
-    );
+async fn the_default_image_survives_its_withdrawal() {
     let mut play = Play::new("");
     play.simulator.account(|account| account.images[0]["slug"] = "debian-14-x64".into());
     play.create().await.unwrap();
@@ -171,8 +164,14 @@ async fn fifty_at_once_stay_within_the_limits() {
     let (window, patience) = (Duration::from_secs(6), Duration::from_secs(60));
     let simulator = Arc::new(simulator());
     simulator.behave(|b| (b.per_window, b.window, b.creation) = (250, window, 3));
-    let pace =
-        Pace { per_window: 230, window, poll: Duration::from_millis(300), rate: patience, boot: patience, ..FAST };
+    let pace = Pace {
+        per_window: 230,
+        window: window + Duration::from_secs(1),
+        poll: Duration::from_millis(300),
+        rate: patience,
+        boot: patience,
+        ..FAST
+    };
     let driver = Arc::new(DigitalOcean::with_pace(pace));
     let start = std::time::Instant::now();
     let lives: Vec<_> = (1..=50)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use machine_driver::{AnyDriver, Context, DriverError, HostKeyPair, Result, Status, Stop};
+use machine_driver::{AnyDriver, Context, DriverError, HostKeyPair, Plan, Result, Status, Stop, Stores, Thing};
 use machine_driver_digitalocean::{DigitalOcean, Pace};
 use serde_json::{Value, json};
 
@@ -61,6 +61,7 @@ pub(crate) struct Play {
     folder: tempfile::TempDir,
     pub(crate) id: String,
     name: String,
+    pub(crate) store: String,
     settings: Value,
     pub(crate) machine: Value,
     pub(crate) resumed: bool,
@@ -84,6 +85,7 @@ impl Play {
             folder,
             id: format!("00000000-0000-4000-8000-{number:012x}"),
             name: format!("web-{number}"),
+            store: STORE.to_owned(),
             settings,
             machine: json!({}),
             resumed: false,
@@ -99,7 +101,7 @@ impl Play {
         Context {
             host_name: self.name.clone(),
             machine_id: self.id.clone(),
-            store_id: STORE.to_owned(),
+            store_id: self.store.clone(),
             public_key: format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{tail} machine"),
             host_key: Some(HostKeyPair { private: "PRIVATE\n".to_owned(), public: "ssh-ed25519 AAAA".to_owned() }),
             dir: folder.clone(),
@@ -158,6 +160,32 @@ impl Play {
     pub(crate) async fn restart(&mut self) -> Result<()> {
         let (driver, cx) = (Arc::clone(&self.driver), self.context());
         AnyDriver::restart(&*driver, &cx, &self.settings, &mut self.machine).await
+    }
+
+    /// What the driver says there is, in a call about no machine.
+    pub(crate) async fn listed(&self, of: Stores) -> Result<Vec<Thing>> {
+        let driver = self.driver();
+        driver.list_all().unwrap().things(&self.account(), &self.settings, of).await
+    }
+
+    pub(crate) async fn machines(&self) -> Result<Vec<Thing>> {
+        let driver = self.driver();
+        driver.list_all().unwrap().machines(&self.account(), &self.settings).await
+    }
+
+    pub(crate) async fn delete(&self, thing: &Thing) -> Result<()> {
+        let driver = self.driver();
+        driver.list_all().unwrap().delete(&self.account(), &self.settings, thing).await
+    }
+
+    pub(crate) async fn plan(&self) -> Result<Plan> {
+        let driver = self.driver();
+        driver.planner().unwrap().plan(&self.context(), &self.settings).await
+    }
+
+    fn account(&self) -> Context {
+        let Context { store_id, secrets, progress, .. } = self.context();
+        Context::for_account(store_id, secrets, None, progress)
     }
 
     pub(crate) fn things(&self) -> Vec<String> {

@@ -1,0 +1,123 @@
+//! What making a machine would make, and what it would cost. Main types: [`Planner`] and [`Plan`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::any::from_value;
+use crate::{BoxFuture, Context, Driver, Result};
+
+/// What would be made at the provider, in order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What it is all about, in a few words: `s-1vcpu-1gb in nyc3 with Debian 13 x64`.
+    pub summary: String,
+    /// Every thing.
+    pub makes: Vec<Planned>,
+    /// All of it together.
+    #[serde(default)]
+    pub price: Option<Price>,
+    /// What else is worth knowing, such as costs that nobody can foretell. Sentences without a full stop.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// One thing that would be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// As in [`crate::Thing::kind`].
+    pub kind: String,
+    /// What it will be called.
+    pub name: String,
+    /// What is asked of the provider, in its words, with everything resolved. No secrets, no keys.
+    pub details: BTreeMap<String, Value>,
+}
+
+/// What something costs while it exists.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Price {
+    /// ISO 4217.
+    pub currency: String,
+    /// For an hour.
+    pub hourly: f64,
+    /// At most, for a month.
+    #[serde(default)]
+    pub monthly: Option<f64>,
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after) = match self.currency.as_str() {
+            "USD" => ("$", String::new()),
+            other => ("", format!(" {other}")),
+        };
+        write!(f, "{before}{}{after} an hour", plain(self.hourly, 5))?;
+        match self.monthly {
+            Some(monthly) => write!(f, ", at most {before}{}{after} a month", plain(monthly, 2)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Without the noise of binary fractions.
+fn plain(amount: f64, digits: usize) -> String {
+    let text = format!("{amount:.digits$}");
+    let text = text.trim_end_matches('0');
+    text.strip_suffix('.').unwrap_or(text).to_owned()
+}
+
+/// A driver that can say beforehand what it would make.
+pub trait Planner<D: Driver + ?Sized>: Send + Sync {
+    /// Resolves everything as the stages would. Changes nothing; [`Driver::check`] has passed.
+    ///
+    /// Where nothing is made yet, the context's ids may be placeholders.
+    fn plan(&self, cx: &Context, s: &D::Settings) -> impl Future<Output = Result<Plan>> + Send;
+}
+
+/// The planner that is not there; cannot be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NoPlanner {}
+
+impl<D: Driver + ?Sized> Planner<D> for NoPlanner {
+    async fn plan(&self, _: &Context, _: &D::Settings) -> Result<Plan> {
+        match *self {}
+    }
+}
+
+/// [`Planner`] with its types rubbed out.
+pub trait AnyPlanner: Send + Sync {
+    /// See [`Planner::plan`].
+    fn plan<'a>(&'a self, cx: &'a Context, settings: &'a Value) -> BoxFuture<'a, Result<Plan>>;
+}
+
+/// A driver's planner, with the driver it is for.
+pub(crate) struct Erased<'d, D, P>(&'d P, PhantomData<fn() -> D>);
+
+impl<'d, D, P> Erased<'d, D, P> {
+    pub(crate) fn new(planner: &'d P) -> Self {
+        Self(planner, PhantomData)
+    }
+}
+
+impl<D: Driver, P: Planner<D>> AnyPlanner for Erased<'_, D, P> {
+    fn plan<'a>(&'a self, cx: &'a Context, settings: &'a Value) -> BoxFuture<'a, Result<Plan>> {
+        Box::pin(async move { self.0.plan(cx, &from_value("settings", settings)?).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Price;
+
+    #[test]
+    fn a_price_is_said_without_noise() {
+        let price = |currency: &str, hourly, monthly| Price { currency: currency.to_owned(), hourly, monthly };
+        assert_eq!(price("USD", 0.00893, Some(6.0)).to_string(), "$0.00893 an hour, at most $6 a month");
+        assert_eq!(price("EUR", 0.1 + 0.2, None).to_string(), "0.3 EUR an hour");
+        assert_eq!(price("USD", 0.0, Some(0.0)).to_string(), "$0 an hour, at most $0 a month");
+    }
+}

@@ -1,0 +1,84 @@
+//! Whose a thing is, by its tags or, where it has none, by its name. Main type: [`Ids`].
+
+use machine_driver::Context;
+
+pub(crate) const MACHINE_TAG: &str = "machine-id:";
+pub(crate) const STORE_TAG: &str = "machine-store:";
+
+/// The length of a UUID in text.
+const UUID: usize = 36;
+
+/// A machine, and the store it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) machine: String,
+    pub(crate) store: Option<String>,
+}
+
+impl Ids {
+    /// `…-MACHINE-STORE`, both UUIDs: how the names of untagged things of ours end.
+    pub(crate) fn suffix(cx: &Context) -> String {
+        format!("{}-{}", cx.machine_id, cx.store_id)
+    }
+
+    /// Read from such a name; a name of anybody else's has none.
+    pub(crate) fn in_name(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix("machine-")?;
+        let (rest, store) = rest.split_at_checked(rest.len().checked_sub(UUID)?)?;
+        let rest = rest.strip_suffix('-')?;
+        let (before, machine) = rest.split_at_checked(rest.len().checked_sub(UUID)?)?;
+        let ours = (before.is_empty() || before.ends_with('-')) && is_uuid(machine) && is_uuid(store);
+        ours.then(|| Self { machine: machine.to_owned(), store: Some(store.to_owned()) })
+    }
+
+    /// Read from tags.
+    pub(crate) fn in_tags(tags: &[String]) -> Option<Self> {
+        let find = |start: &str| tags.iter().find_map(|tag| tag.strip_prefix(start)).map(str::to_owned);
+        Some(Self { machine: find(MACHINE_TAG)?, store: find(STORE_TAG) })
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == UUID
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MACHINE: &str = "0c0a2b6e-0000-4000-8000-000000000001";
+    const STORE: &str = "0c0a2b6e-0000-4000-8000-00000000000a";
+
+    #[test]
+    fn names_are_told_from_those_of_others() {
+        let ids = Ids { machine: MACHINE.to_owned(), store: Some(STORE.to_owned()) };
+        assert_eq!(Ids::in_name(&format!("machine-web-1-{MACHINE}-{STORE}")), Some(ids.clone()));
+        assert_eq!(Ids::in_name(&format!("machine-{MACHINE}-{STORE}")), Some(ids));
+        for other in [
+            String::new(),
+            "machine-".to_owned(),
+            "my key".to_owned(),
+            format!("machine-web-1-{MACHINE}"),
+            format!("{MACHINE}-{STORE}"),
+            format!("machine-web{MACHINE}-{STORE}"),
+            format!("machine-web-1-{MACHINE}-{STORE}x"),
+            format!("machine-é{MACHINE}é{}", &STORE[1..]),
+        ] {
+            assert_eq!(Ids::in_name(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn tags_may_lack_the_store() {
+        let tags = |tags: &[&str]| Ids::in_tags(&tags.iter().map(|&tag| tag.to_owned()).collect::<Vec<_>>());
+        assert_eq!(tags(&["machine", "web"]), None);
+        assert_eq!(tags(&["machine-store:s"]), None);
+        assert_eq!(tags(&["x", "machine-id:m"]), Some(Ids { machine: "m".to_owned(), store: None }));
+        let both = Ids { machine: "m".to_owned(), store: Some("s".to_owned()) };
+        assert_eq!(tags(&["machine-store:s", "machine-id:m"]), Some(both));
+    }
+}

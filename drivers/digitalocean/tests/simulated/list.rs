@@ -1,0 +1,171 @@
+//! Everything of ours in the account, and what would be made.
+
+use std::sync::Arc;
+
+use machine_driver::{ErrorKind, Power, Price, Stores, Thing};
+use machine_driver_digitalocean::DigitalOcean;
+use serde_json::json;
+
+use crate::play::{FAST, Play, STORE, assert_contract, shown};
+
+const AROUND: &str = "--digitalocean-firewall 80 --digitalocean-reserved-ip new";
+const OTHER_STORE: &str = "00000000-0000-4000-8000-00000000000b";
+
+fn brief(things: &[Thing]) -> Vec<String> {
+    things.iter().map(|thing| format!("{} {} {}", thing.kind, thing.name, &thing.machine_id[35..])).collect()
+}
+
+/// Another machine in the same account.
+fn another(play: &Play, number: usize, flags: &str) -> Play {
+    Play::at(Arc::clone(&play.simulator), Arc::new(DigitalOcean::with_pace(FAST)), number, flags)
+}
+
+#[tokio::test]
+async fn everything_around_a_droplet_is_listed_and_deleted_in_order() {
+    let mut play = Play::new(AROUND);
+    play.create().await.unwrap();
+    let mut plain = another(&play, 2, "");
+    plain.create().await.unwrap();
+    let suffix = |number| format!("00000000-0000-4000-8000-{number:012x}-{STORE}");
+    let all = play.listed(Stores::This).await.unwrap();
+    assert_eq!(
+        brief(&all),
+        [
+            "reserved-ip web-1 1".to_owned(),
+            "droplet web-1 1".to_owned(),
+            "droplet web-2 2".to_owned(),
+            format!("firewall machine-{} 1", suffix(1)),
+            format!("ssh-key machine-web-1-{} 1", suffix(1)),
+            format!("ssh-key machine-web-2-{} 2", suffix(2)),
+        ]
+    );
+    assert!(all.iter().all(|thing| thing.store_id.as_deref() == Some(STORE)));
+    let droplet = &all[1];
+    assert_eq!(droplet.power, Some(Power::Running));
+    assert_eq!(droplet.created.as_deref(), Some("2026-11-23T12:00:00Z"));
+    let price = Price { currency: "USD".to_owned(), hourly: 0.00893, monthly: Some(6.0) };
+    assert_eq!((droplet.price.clone(), all[0].power), (Some(price), None));
+
+    let first: Vec<_> = all.into_iter().filter(|thing| thing.machine_id == play.id).collect();
+    for (index, thing) in first.iter().enumerate() {
+        play.delete(thing).await.unwrap_or_else(|error| panic!("{thing:?}: {}", shown(&error)));
+        let left = play.listed(Stores::This).await.unwrap();
+        let ours: Vec<_> = left.into_iter().filter(|thing| thing.machine_id == play.id).collect();
+        assert_eq!(ours, first[index + 1..], "nothing else became unknown");
+    }
+    // Again: what is gone counts as deleted, but for an address that nobody could tell from the user's.
+    for thing in &first {
+        play.delete(thing).await.unwrap();
+    }
+    assert_eq!(play.things().len(), 3, "{:?}", play.things());
+    plain.remove().await.unwrap();
+    assert_eq!(play.things(), Vec::<String>::new());
+    assert_contract(&play.simulator);
+}
+
+#[tokio::test]
+async fn other_stores_and_the_user_s_own_things_are_told_apart() {
+    let mut play = Play::new("");
+    play.create().await.unwrap();
+    let mut other = another(&play, 2, AROUND);
+    OTHER_STORE.clone_into(&mut other.store);
+    other.create().await.unwrap();
+    // The user's own key, firewall, and address on a droplet of ours.
+    let droplet = play.machine["droplet-id"].as_u64().unwrap();
+    play.simulator.account(|account| {
+        account.keys.insert(1, ("machine-mine".to_owned(), String::new(), "aa:bb".to_owned()));
+        account.firewalls.insert("mine".to_owned(), json!({ "id": "mine", "name": "machine-web" }));
+        account.reserved_ips.insert("198.51.100.200".to_owned(), Some(droplet));
+        account.reserved_ips.insert("198.51.100.201".to_owned(), None);
+    });
+    let ours = play.listed(Stores::This).await.unwrap();
+    assert_eq!(ours.iter().map(|thing| thing.kind.as_str()).collect::<Vec<_>>(), ["droplet", "ssh-key"]);
+    let all = play.listed(Stores::All).await.unwrap();
+    assert_eq!(all.len(), 2 + 4, "{:?}", brief(&all));
+    let theirs = all.iter().filter(|thing| thing.store_id.as_deref() == Some(OTHER_STORE)).count();
+    assert_eq!(theirs, 4);
+    assert_eq!(play.machines().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_changed_hands_since_it_was_listed_is_not_deleted() {
+    let mut play = Play::new(AROUND);
+    play.create().await.unwrap();
+    let all = play.listed(Stores::This).await.unwrap();
+    play.simulator.account(|account| {
+        for droplet in account.droplets.values_mut() {
+            droplet.tags.retain(|tag| !tag.starts_with("machine-store:"));
+        }
+        for (name, ..) in account.keys.values_mut() {
+            "mine now".clone_into(name);
+        }
+    });
+    for thing in all.iter().filter(|thing| thing.kind != "firewall") {
+        let error = play.delete(thing).await.unwrap_err();
+        assert_eq!((error.kind, error.hint.as_deref()), (ErrorKind::Other, Some("list again")), "{}", shown(&error));
+    }
+    assert_eq!((play.count("droplet"), play.count("key"), play.count("reserved ip")), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn machines_are_listed_by_the_hundred_in_one_call() {
+    let play = Play::new("");
+    play.simulator.behave(|b| b.per_hour = 100_000);
+    play.simulator.account(|account| account.droplet_limit = 1_000);
+    for number in 1..=250 {
+        let mut another = another(&play, number, "");
+        another.create().await.unwrap();
+        let listed = match number {
+            100 => 1,
+            250 => 2,
+            _ => continue,
+        };
+        let before = play.simulator.exchanges().len();
+        assert_eq!(play.machines().await.unwrap().len(), number);
+        assert_eq!(play.simulator.exchanges().len() - before, listed, "calls for {number} droplets");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_narrow_scope_lists_what_it_may() {
+    let mut play = Play::new("");
+    play.create().await.unwrap();
+    play.simulator.behave(|b| b.denied = vec!["firewall:read".to_owned(), "ssh_key:read".to_owned()]);
+    let all = play.listed(Stores::This).await.unwrap();
+    assert_eq!(all.len(), 1, "{:?}", brief(&all));
+    assert!(play.said().contains("may not list the SSH keys (ssh_key:read)"), "{}", play.said());
+    play.simulator.behave(|b| b.denied = vec!["droplet:read".to_owned()]);
+    assert_eq!(play.listed(Stores::This).await.unwrap_err().kind, ErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn the_plan_is_what_is_posted() {
+    let flags = "--digitalocean-firewall 80 --digitalocean-reserved-ip new --digitalocean-backups \
+                 --digitalocean-tags web --digitalocean-region fra1";
+    let mut play = Play::new(flags);
+    let plan = play.plan().await.unwrap();
+    assert!(play.simulator.exchanges().iter().all(|exchange| exchange.method == "GET"));
+    let kinds: Vec<_> = plan.makes.iter().map(|thing| thing.kind.as_str()).collect();
+    assert_eq!(kinds, ["ssh-key", "firewall", "droplet", "reserved-ip"]);
+    assert_eq!(plan.price.unwrap().to_string(), "$0.00893 an hour, at most $6 a month");
+    assert_eq!(plan.summary, "s-1vcpu-1gb in fra1 with Debian 13 x64");
+    assert_eq!(plan.notes, ["backups are billed on top of it"]);
+
+    play.create().await.unwrap();
+    let droplet = &plan.makes[2];
+    let mut posted = play.simulator.account(|account| account.live().next().unwrap().1.request.clone());
+    let posted = posted.as_object_mut().unwrap();
+    assert_eq!(posted.remove("name"), Some(droplet.name.clone().into()));
+    assert!(posted.remove("user_data").is_some());
+    posted.insert("ssh_keys".to_owned(), json!([plan.makes[0].name]));
+    assert_eq!(json!(droplet.details), json!(posted));
+    let firewall = play.simulator.account(|account| account.firewalls.values().next().cloned().unwrap());
+    assert_eq!(firewall["name"], plan.makes[1].name.as_str());
+    assert_eq!(firewall["inbound_rules"], plan.makes[1].details["inbound_rules"]);
+
+    let play = Play::new("--digitalocean-ssh-key-fingerprint aa:bb");
+    play.simulator.behave(|b| b.denied = vec!["sizes:read".to_owned()]);
+    let plan = play.plan().await.unwrap();
+    assert_eq!((plan.makes.len(), plan.makes[0].details["ssh_keys"].clone()), (1, json!(["aa:bb"])));
+    assert_eq!((plan.price, plan.notes.len()), (None, 1), "{:?}", plan.notes);
+}
