@@ -17,6 +17,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
+use machine_host::Reference;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::drivers::BuiltIn;
@@ -92,8 +93,22 @@ impl Config {
             // A driver that is no part of this program has keys we cannot know yet.
             let Some(known) = BuiltIn.find(driver) else { continue };
             let flags = known.flags();
-            for key in defaults.keys() {
-                if flag_id(&flags, driver, key).is_none() {
+            let secrets = known.describe().secrets;
+            for (key, values) in defaults {
+                let id = flag_id(&flags, driver, key);
+                let secret = secrets.iter().any(|note| id.as_deref() == Some(&note.flag));
+                let plain = |value: &&String| value.parse::<Reference>().is_err();
+                if let Some(value) = values.0.iter().find(plain).filter(|_| secret) {
+                    // What was written is not repeated: it may be the secret itself.
+                    let place = config.place(&["drivers", driver, key]);
+                    let error = CommandError::usage(format!("{place}: `{key}` of driver {driver} is no reference"));
+                    return Err(match value.parse::<Reference>() {
+                        Err(why) if Reference::is_one(value) => error.caused_by(&why),
+                        _ => error,
+                    }
+                    .hint("keep the secret with `machine credentials set NAME`, and write keyring:NAME here"));
+                }
+                if id.is_none() {
                     let names: Vec<String> = flags.get_arguments().filter_map(|arg| short_key(driver, arg)).collect();
                     let place = config.place(&["drivers", driver, key]);
                     return Err(CommandError::usage(format!("{place}: unknown key `{key}` of driver {driver}"))
@@ -289,6 +304,22 @@ mod tests {
         error: /c/config.yaml:5: unknown key `ssh-usr` of driver generic
         hint: its keys are ip-address, ssh-user, ssh-key, ssh-port, engine-port, ssh-host-key, jump-host, use-ssh-config
         ");
+    }
+
+    #[test]
+    fn a_secret_is_written_as_a_reference_only() {
+        let file = |token: &str| format!("drivers:\n  digitalocean:\n    region: fra1\n    access-token: {token}\n");
+        assert!(parse(&file("keyring:work")).is_ok());
+        insta::assert_snapshot!(error(&file("dop_v1_5ecre7")), @r"
+        error: /c/config.yaml:4: `access-token` of driver digitalocean is no reference
+        hint: keep the secret with `machine credentials set NAME`, and write keyring:NAME here
+        ");
+        insta::assert_snapshot!(error(&file("'env:'")), @r"
+        error: /c/config.yaml:4: `access-token` of driver digitalocean is no reference
+          caused by: invalid credential: env: needs the name of a variable
+        hint: keep the secret with `machine credentials set NAME`, and write keyring:NAME here
+        ");
+        assert!(!error(&file("'keyring:dop_v1_5ecre7 '")).contains("5ecre7"));
     }
 
     #[test]

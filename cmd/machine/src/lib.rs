@@ -20,6 +20,7 @@ mod operation;
 mod output;
 mod parse;
 mod report;
+mod secret_vars;
 mod session;
 mod settings;
 mod signals;
@@ -32,6 +33,7 @@ use error::{CommandError, exit_code};
 
 /// Parses, runs, shows what went wrong, and says how it ended.
 pub fn main() -> ExitCode {
+    secret_vars::take();
     let argv: Vec<_> = std::env::args_os().collect();
     parse::complete();
     let result = parse::parse(argv).and_then(|parsed| {

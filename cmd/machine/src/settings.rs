@@ -7,6 +7,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use machine_driver::AnyDriver;
+use machine_host::{Reference, Secret};
+use machine_provision::{GivenSecret, GivenSecrets};
 
 use crate::config::Config;
 use crate::drivers::{self, BuiltIn};
@@ -103,9 +105,31 @@ pub(crate) fn without_empty_variables(command: Command) -> Command {
         .mut_subcommands(without_empty_variables)
 }
 
-/// Whether any of a driver's flags was typed.
+/// Whether any of a driver's flags was typed. Secrets do not count: another token is no other wish.
 pub(crate) fn any_typed(driver: &dyn AnyDriver, matches: &ArgMatches) -> bool {
-    driver.flags().get_arguments().any(|arg| typed(matches, arg.get_id().as_str()))
+    let secrets = driver.describe().secrets;
+    let ids = driver.flags().get_arguments().map(|arg| arg.get_id().to_string()).collect::<Vec<_>>();
+    ids.iter().any(|id| secrets.iter().all(|note| note.flag != *id) && typed(matches, id))
+}
+
+/// The driver's secrets that stand on the command line or, as references, in the config file. Variables are looked at when
+/// they are needed.
+pub(crate) fn secrets(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<GivenSecrets, CommandError> {
+    let mut given = GivenSecrets::new();
+    for note in driver.describe().secrets {
+        if matches.try_contains_id(&note.flag).is_err() {
+            continue;
+        }
+        let value = matches.get_one::<String>(&note.flag).filter(|value| !value.trim().is_empty());
+        let Some(value) = value.map(|value| Secret::new(value.trim())) else { continue };
+        if Reference::is_one(value.expose()) {
+            let _ = value.expose().parse::<Reference>()?;
+        }
+        let given_secret =
+            if typed(matches, &note.flag) { GivenSecret::Typed(value) } else { GivenSecret::Default(value) };
+        given.insert(note.name, given_secret);
+    }
+    Ok(given)
 }
 
 /// Whether a flag stands on the command line.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use machine_engine::{BuildEnv, Cache};
 use machine_host::Store;
 use machine_host::tls::CaPaths;
-use machine_provision::{Ask, Cancel, HostKeyQuestion, UserFiles, World};
+use machine_provision::{Ask, Cancel, HostKeyQuestion, Secrets, UserFiles, World};
 
+use crate::commands::credentials::resolve_env;
 use crate::drivers::BuiltIn;
 use crate::env_vars::{self, EnvVar};
 use crate::error::CommandError;
@@ -33,6 +34,7 @@ pub(crate) fn build(
 ) -> Result<World, CommandError> {
     Ok(World {
         ca: ca_paths(session, &store)?,
+        secrets: secrets(&store, report)?,
         drivers: Arc::new(BuiltIn),
         bundles: bundles()?,
         build: build_env(session)?,
@@ -50,6 +52,12 @@ pub(crate) fn build(
         cancel,
         store,
     })
+}
+
+/// What fetches drivers' secrets.
+fn secrets(store: &Store, report: &Report) -> Result<Secrets, CommandError> {
+    let asking = resolve_env(store, true, Some(report));
+    Ok(Secrets::new(asking, resolve_env(store, false, None), working_dir()?, home().ok()))
 }
 
 /// The CA and client pair: in the store, unless options name others.

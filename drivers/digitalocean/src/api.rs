@@ -42,7 +42,7 @@ impl<'a> Api<'a> {
         let token = cx.secrets.get(crate::driver::TOKEN.name).map(|token| token.trim()).unwrap_or_default();
         if token.is_empty() {
             return Err(DriverError::new(ErrorKind::Denied, "no access token for DigitalOcean")
-                .hint("set DIGITALOCEAN_ACCESS_TOKEN, or give --digitalocean-access-token"));
+                .hint("keep one with `machine credentials set digitalocean`, or set DIGITALOCEAN_ACCESS_TOKEN"));
         }
         Ok(Self { cx, pace, meter, http, base: &s.api_url, token })
     }

@@ -44,6 +44,9 @@ pub struct DigitalOcean {
     http: OnceLock<Client>,
 }
 
+/// The one of this process.
+pub static DRIVER: DigitalOcean = DigitalOcean::new();
+
 impl DigitalOcean {
     /// For the real DigitalOcean.
     pub const fn new() -> Self {

@@ -106,7 +106,7 @@ impl Fault {
         match status {
             401 => some(
                 ErrorKind::Denied,
-                "the access token is invalid, expired or revoked: set DIGITALOCEAN_ACCESS_TOKEN to a valid one",
+                "the access token is invalid, expired or revoked: give a valid one (`machine credentials set digitalocean`, or DIGITALOCEAN_ACCESS_TOKEN)",
             ),
             403 => (
                 ErrorKind::Denied,

@@ -23,6 +23,6 @@ mod reserved_ip;
 mod settings;
 mod wire;
 
-pub use driver::{DigitalOcean, Machine, Stage};
+pub use driver::{DRIVER, DigitalOcean, Machine, Stage};
 pub use pace::Pace;
 pub use settings::{ReservedIp, Settings};

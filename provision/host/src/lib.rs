@@ -23,5 +23,5 @@ pub use lock::{Guard, Holder, Lock, Locks};
 pub use name::HostName;
 pub use paths::{MachinePaths, StorePaths};
 pub use record::Record;
-pub use secrets::{CredentialName, Credentials, Reference, ResolveEnv, Secret, resolve};
+pub use secrets::{Access, CredentialName, Credentials, Reference, ResolveEnv, Secret, resolve};
 pub use store::{Entry, Store};

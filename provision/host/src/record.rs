@@ -67,6 +67,9 @@ pub struct DriverRecord {
     /// Grows stage by stage.
     #[serde(default)]
     pub machine: Value,
+    /// Where the driver's secrets are, by their name: references as text ([`crate::Reference`]), never a secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// Fields of other versions, kept.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

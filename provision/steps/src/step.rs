@@ -14,7 +14,7 @@ use machine_host::record::Record;
 use crate::bundle::Wanted;
 use crate::facts::HostFacts;
 use crate::ssh::Connection;
-use crate::{Error, Event, Outcome, Result, World};
+use crate::{Asking, Error, Event, GivenSecrets, Outcome, Result, World};
 
 /// A boxed future, because steps stand in constant lists of `&dyn Step`.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome>> + Send + 'a>>;
@@ -45,6 +45,8 @@ pub struct Context<'w> {
     pub(crate) resumed: bool,
     /// The driver's stages that an earlier run finished, and the one it was in.
     pub(crate) stages: (Vec<String>, Option<String>),
+    /// `create`: the driver's secrets as they were given now.
+    pub(crate) given: GivenSecrets,
     /// The engine to run, once chosen.
     pub(crate) wanted: Option<Wanted>,
     /// `upgrade`: to this one.
@@ -72,6 +74,7 @@ impl<'w> Context<'w> {
             step: "",
             resumed: false,
             stages: (Vec::new(), None),
+            given: GivenSecrets::new(),
             wanted: None,
             upgrade_to: None,
             upgrade_asked: None,
@@ -103,8 +106,10 @@ impl<'w> Context<'w> {
         self.world.drivers.get(name).ok_or_else(|| unknown_driver(name, &self.world.drivers.names()))
     }
 
-    /// What the driver may use, for one call.
-    pub(crate) fn driver_context(&self, resumed: bool) -> Result<machine_driver::Context> {
+    /// What the driver may use, for one call. This is where its secrets are fetched: what asks no driver needs none.
+    pub(crate) async fn driver_context(&self, resumed: bool) -> Result<machine_driver::Context> {
+        let (driver, recorded) = (self.driver()?.describe(), &self.record.driver.secrets);
+        let secrets = self.world.secrets.fetch(&driver, recorded, &self.given, Asking::Allowed).await?;
         let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
         let machine = self.record.name.clone();
         let step = self.step.to_owned();
@@ -128,7 +133,7 @@ impl<'w> Context<'w> {
             working_dir: self.world.working_dir.clone(),
             deadline: None,
             resumed,
-            secrets: std::collections::BTreeMap::new(),
+            secrets,
             progress: Arc::new(move |text| {
                 events(Event::Progress {
                     machine: machine.clone(),

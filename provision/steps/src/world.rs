@@ -7,7 +7,7 @@ use std::time::Duration;
 use machine_driver::AnyDriver;
 use machine_host::store::Store;
 
-use crate::EventSink;
+use crate::{EventSink, Secrets};
 
 /// The drivers at hand, by name.
 pub trait Drivers: Send + Sync {
@@ -59,6 +59,8 @@ pub struct World {
     pub store: Store,
     /// CA and client pair: in the store, unless `--tls-ca-cert` and so on say otherwise.
     pub ca: machine_host::tls::CaPaths,
+    /// What drivers need and no record holds.
+    pub secrets: Secrets,
     /// What can make machines.
     pub drivers: Arc<dyn Drivers>,
     /// Engine bundles kept here.

@@ -164,6 +164,7 @@ fn request(
         name: names.first().cloned().ok_or_else(|| CommandError::usage("no machine name specified"))?,
         driver: name,
         settings,
+        secrets: driver.map(|driver| settings::secrets(driver, matches)).transpose()?.unwrap_or_default(),
         engine: engine(args, matches, &working_dir)?,
         tls_sans: args.tls_san.clone(),
         tls_key: match args.tls_key {

@@ -9,12 +9,13 @@ use machine_host::secrets::{Access, Credential, Keeper, Variables};
 use machine_host::{CredentialName, Credentials, Reference, ResolveEnv, Secret, Store, resolve};
 use serde_json::{Value, json};
 
-use crate::env_vars;
 use crate::error::{CommandError, Kind};
 use crate::output;
 use crate::output::document::{self, Column, DocumentFormat, format_rows};
+use crate::report::Report;
 use crate::session::Session;
 use crate::terminal::Raw;
+use crate::{env_vars, secret_vars};
 
 /// The longest secret, in bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -109,22 +110,27 @@ pub(crate) fn run(session: &Session, args: CredentialsArgs) -> Result<(), Comman
     }
 }
 
-/// What resolving may use in this run: people are asked only where there is a terminal.
-pub(crate) fn resolve_env(store: &Store, may_prompt: bool) -> ResolveEnv {
+/// What resolving may use in this run: people are asked only where there is a terminal, and with nothing moving on it.
+pub(crate) fn resolve_env(store: &Store, may_prompt: bool, report: Option<&Report>) -> ResolveEnv {
     let credentials = Credentials::new(store.paths());
     let access = if may_prompt && has_terminal() { Access::asking() } else { Access::quiet() };
-    let var: Variables = Arc::new(|name| std::env::var_os(name));
+    let var: Variables = Arc::new(secret_vars::get);
     let withhold = vec![env_vars::MACHINE_CREDENTIALS_PASSPHRASE.name.to_owned()];
     let env = ResolveEnv { var, credentials, access, withhold };
     let known: Mutex<Option<Secret>> = Mutex::new(None);
     let inner = env.clone();
     let asking = env.access.may_prompt;
+    let report = report.cloned();
+    let ask = move |new: bool| match &report {
+        Some(report) => report.suspend(|| ask_passphrase(new)).transpose(),
+        None => ask_passphrase(new).map(Some),
+    };
     let passphrase = move |new: bool| {
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_none() {
             *known = match env_vars::MACHINE_CREDENTIALS_PASSPHRASE.get() {
                 Some(reference) => Some(resolve(&reference.parse()?, &inner)?),
-                None if asking => Some(ask_passphrase(new)?),
+                None if asking => ask(new)?,
                 None => None,
             };
         }
@@ -144,7 +150,7 @@ fn set(session: &Session, name: &str, keeper: Keeper) -> Result<(), CommandError
         return Err(CommandError::usage("the secret is empty"));
     }
     let store = session.store_or_new()?;
-    let env = resolve_env(&store, true);
+    let env = resolve_env(&store, true, None);
     env.credentials.set(&name, &secret, keeper, &env.access)?;
     output::say(&format!("{name}: kept in {keeper}"));
     session.out.line(&Reference::Keyring(name).to_string())
@@ -224,7 +230,7 @@ fn rm(session: &Session, names: &[String], force: bool) -> Result<(), CommandErr
     let store = session.store()?;
     let names = names.iter().map(|name| name.parse()).collect::<Result<Vec<CredentialName>, _>>()?;
     let users = users(&store)?;
-    let env = resolve_env(&store, true);
+    let env = resolve_env(&store, true, None);
     let mut codes = Vec::new();
     for name in names {
         let used = users.get(&format!("keyring:{name}")).filter(|_| !force);
@@ -259,7 +265,7 @@ fn remove(env: &ResolveEnv, name: &CredentialName, force: bool) -> Result<(), Co
 
 fn test(session: &Session, which: &[String]) -> Result<(), CommandError> {
     let store = session.store()?;
-    let env = resolve_env(&store, true);
+    let env = resolve_env(&store, true, None);
     let mut codes = Vec::new();
     let references: Vec<Reference> = if which.is_empty() {
         match env.credentials.probe(&env.access) {

@@ -124,12 +124,21 @@ impl Credentials {
 
     /// Fetches a secret. One that is not on the list may be in the keyring all the same.
     pub fn get(&self, name: &CredentialName, access: &Access) -> Result<Secret> {
-        let found = self.find(name, access)?;
-        found.ok_or_else(|| {
-            Trouble::new("there is no such credential")
-                .hint(format!("`machine credentials set {name}` keeps one"))
+        let none = |more: &str| {
+            Trouble::new(format!("there is no such credential{more}"))
+                .hint(format!("`machine credentials set {name}` keeps one; `machine credentials ls` lists them"))
                 .of("read", format!("keyring:{name}"))
-        })
+        };
+        let listed = self.about(name)?.is_some();
+        match self.find(name, access) {
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => Err(none("")),
+            // A mistyped name is likelier than an entry that only a keyring out of reach knows.
+            Err(Error::Credential { why, .. }) if !listed => {
+                Err(none(&format!(" in this store, and the keyring cannot be asked for one: {why}")))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The same; `None` where there is none.

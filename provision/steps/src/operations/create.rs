@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::change::lock;
 use crate::runner::{self, Begin, aftermath};
 use crate::step::{Context, unknown_driver};
-use crate::{Error, Kind, Result, World, plan};
+use crate::{Error, Event, GivenSecret, GivenSecrets, Kind, Result, World, plan};
 
 /// What the user wants.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct CreateRequest {
     pub driver: String,
     /// The driver's settings.
     pub settings: Value,
+    /// The driver's secrets, as far as they were given.
+    pub secrets: GivenSecrets,
     /// What is asked of the engine.
     pub engine: EngineSettings,
     /// Extra names in the server certificate.
@@ -65,12 +67,25 @@ pub async fn create(world: &World, request: CreateRequest) -> Result<Created> {
         .ok_or_else(|| early(unknown_driver(&request.driver, &world.drivers.names())))?;
     // Everything cheap is checked while not even a folder exists.
     let mut cx = Context::new(world, record)?;
+    cx.given = request.secrets;
     crate::bundle::check_source(&cx).map_err(early)?;
-    let context = cx.driver_context(false).map_err(early)?;
+    let context = cx.driver_context(false).await.map_err(early)?;
     driver.check(&context, &cx.record.driver.settings).await.map_err(|e| early(e.into()))?;
+    // Only now: a token that does not work is not worth keeping.
+    settle_secrets(&mut cx).await.map_err(early)?;
     world.store.create(&cx.record).map_err(|e| early(e.into()))?;
     run(&mut cx, request.on_failure, Begin::Afresh).await?;
     Ok(Created::Done)
+}
+
+/// What was given becomes references, in the record.
+async fn settle_secrets(cx: &mut Context<'_>) -> Result<()> {
+    let driver = cx.driver()?.describe();
+    let told = cx.world.secrets.settle(&driver, &mut cx.record.driver.secrets, &cx.given).await?;
+    for text in told {
+        (cx.world.events)(Event::Note { machine: cx.record.name.clone(), text });
+    }
+    Ok(())
 }
 
 fn early(mut e: Error) -> Error {
@@ -88,6 +103,7 @@ fn first_record(request: &CreateRequest) -> Record {
             name: request.driver.clone(),
             settings: request.settings.clone(),
             machine: Value::Object(Map::new()),
+            secrets: std::collections::BTreeMap::new(),
             unknown: Map::new(),
         },
         engine: request.engine.clone(),
@@ -120,6 +136,8 @@ async fn resume(world: &World, request: CreateRequest) -> Result<Created> {
         }
         return start_over(&mut cx, request).await;
     }
+    cx.given = request.secrets;
+    take_secrets(&mut cx).await.map_err(early)?;
     let state = cx.journal.state();
     if state.has_completed("create") {
         return Ok(Created::AlreadySo);
@@ -128,6 +146,18 @@ async fn resume(world: &World, request: CreateRequest) -> Result<Created> {
     let begin = if state.operation.as_deref() == Some("create") { Begin::Resume } else { Begin::Afresh };
     run(&mut cx, request.on_failure, begin).await?;
     Ok(Created::Done)
+}
+
+/// Secrets typed for a machine that is there take the place of those it had, once the provider takes them.
+async fn take_secrets(cx: &mut Context<'_>) -> Result<()> {
+    let typed = cx.given.values().any(|given| matches!(given, GivenSecret::Typed(_)));
+    if typed {
+        let (driver, context) = (cx.driver()?, cx.driver_context(true).await?);
+        driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
+    }
+    let before = cx.record.driver.secrets.clone();
+    settle_secrets(cx).await?;
+    if before == cx.record.driver.secrets { Ok(()) } else { cx.save() }
 }
 
 /// Whether an earlier `create` failed before it changed anything anywhere but here: an existing host, not yet claimed.
@@ -140,9 +170,11 @@ fn nothing_exists(cx: &Context<'_>) -> Result<bool> {
 async fn start_over(cx: &mut Context<'_>, request: CreateRequest) -> Result<Created> {
     let new = first_record(&request);
     cx.record = Record { id: cx.record.id.clone(), created: cx.record.created.clone(), ..new };
+    cx.given = request.secrets;
     let driver = cx.driver().map_err(early)?;
-    let context = cx.driver_context(false).map_err(early)?;
+    let context = cx.driver_context(false).await.map_err(early)?;
     driver.check(&context, &cx.record.driver.settings).await.map_err(|e| early(e.into()))?;
+    settle_secrets(cx).await.map_err(early)?;
     cx.save()?;
     run(cx, request.on_failure, Begin::Afresh).await?;
     Ok(Created::Done)

@@ -54,7 +54,7 @@ async fn turn(world: &World, name: &HostName, verb: &str, turn: Turn) -> Result<
     if !driver.describe().power {
         return Err(no_switch(cx, verb));
     }
-    let context = cx.driver_context(false)?;
+    let context = cx.driver_context(false).await?;
     let settings = cx.record.driver.settings.clone();
     let mut machine: Value = cx.record.driver.machine.clone();
     if let Turn::Stop(_) = turn {

@@ -126,7 +126,7 @@ async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
             notes.push("the engine and its containers stay on the host; its TCP port is closed (--uninstall removes the engine)".to_owned());
         }
     }
-    let context = cx.driver_context(true)?;
+    let context = cx.driver_context(true).await?;
     driver.remove(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
     Ok(notes)
 }

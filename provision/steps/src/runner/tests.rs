@@ -249,7 +249,14 @@ impl Computer {
         let resumed = Arc::clone(&cloud.resumed);
         let (stop, cancel) = watch::channel(false);
         let dir = |name: &str| home.path().join(name);
+        let resolve = machine_host::ResolveEnv {
+            var: Arc::new(|_| None),
+            credentials: machine_host::Credentials::new(store.paths()),
+            access: machine_host::Access::quiet(),
+            withhold: Vec::new(),
+        };
         let world = World {
+            secrets: crate::Secrets::new(resolve.clone(), resolve, dir("work"), None),
             ca: CaPaths::in_store(store.paths()),
             store,
             drivers: Arc::new(Only(cloud)),
@@ -286,6 +293,7 @@ impl Computer {
             name: Self::name(),
             driver: Cloud::NAME.to_owned(),
             settings: json!({"size": null}),
+            secrets: crate::GivenSecrets::new(),
             engine: EngineSettings::default(),
             tls_sans: Vec::new(),
             tls_key: TlsKey::Ecdsa,
@@ -341,6 +349,7 @@ impl Computer {
                 name: Cloud::NAME.into(),
                 settings: json!({}),
                 machine: json!({}),
+                secrets: std::collections::BTreeMap::new(),
                 unknown: Map::new(),
             },
             engine: EngineSettings::default(),

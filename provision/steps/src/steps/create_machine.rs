@@ -23,7 +23,7 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         cx.check_cancel()?;
         let step = StepId::new("create-machine");
         cx.journal.append(Entry::Started { step: step.clone(), stage: Some(stage.clone()) })?;
-        let context = cx.driver_context(begun.as_ref() == Some(stage))?;
+        let context = cx.driver_context(begun.as_ref() == Some(stage)).await?;
         let settings = cx.record.driver.settings.clone();
         let mut machine = cx.record.driver.machine.clone();
         let result = driver.advance(index, &context, &settings, &mut machine).await;
@@ -33,7 +33,7 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         result?;
         cx.journal.append(Entry::Finished { step, stage: Some(stage.clone()), warning: None })?;
     }
-    let context = cx.driver_context(false)?;
+    let context = cx.driver_context(false).await?;
     let status = driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
     take_over(cx, &status, driver.describe().injects_host_key);
     cx.save()?;

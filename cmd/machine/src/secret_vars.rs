@@ -1,0 +1,46 @@
+//! Variables that hold drivers' secrets: taken out of the environment at the start, so that no program we start has them.
+//!
+//! The main function is [`take`]. Whoever resolves `env:VAR` asks [`get`].
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::OnceLock;
+
+use crate::drivers::BuiltIn;
+
+/// What was taken out.
+static TAKEN: OnceLock<BTreeMap<String, OsString>> = OnceLock::new();
+
+/// Takes them out. To be called before any thread is started.
+pub(crate) fn take() {
+    let mut taken = BTreeMap::new();
+    for name in names() {
+        if let Some(value) = std::env::var_os(&name) {
+            #[expect(unsafe_code, reason = "main calls this first: there is no other thread that could read it")]
+            // SAFETY: the environment may be changed while no other thread looks at it, and there is none yet.
+            unsafe {
+                std::env::remove_var(&name);
+            }
+            taken.insert(name, value);
+        }
+    }
+    let _ = TAKEN.set(taken);
+}
+
+/// A variable as it was when the program began.
+pub(crate) fn get(name: &str) -> Option<OsString> {
+    TAKEN.get().and_then(|taken| taken.get(name)).cloned().or_else(|| std::env::var_os(name))
+}
+
+/// Those of all drivers.
+fn names() -> impl Iterator<Item = String> {
+    BuiltIn.all().flat_map(|driver| driver.describe().secrets).flat_map(|note| note.env)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn drivers_variables_are_known() {
+        assert!(super::names().any(|name| name == "DIGITALOCEAN_ACCESS_TOKEN"));
+    }
+}
