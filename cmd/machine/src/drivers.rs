@@ -3,8 +3,12 @@
 use machine_driver::AnyDriver;
 
 /// All of them, in the order of `create --help`.
-static BUILT_IN: &[&dyn AnyDriver] =
-    &[&machine_driver_digitalocean::DRIVER, &machine_driver_generic::Generic, &machine_driver_none::NoDriver];
+static BUILT_IN: &[&dyn AnyDriver] = &[
+    &machine_driver_qemu::Qemu::new(),
+    &machine_driver_digitalocean::DRIVER,
+    &machine_driver_generic::Generic,
+    &machine_driver_none::NoDriver,
+];
 
 /// The driver `create` takes where nothing says otherwise.
 pub(crate) const DEFAULT: &str = "qemu";

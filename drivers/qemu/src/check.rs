@@ -1,0 +1,69 @@
+//! Before anything exists: whether the settings can work on this computer. Changes nothing.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use machine_driver::{Context, DriverError, ErrorKind, Result};
+use tokio::process::Command;
+
+use crate::driver::Qemu;
+use crate::network::Attachment;
+use crate::process::not_started;
+use crate::settings::{Accel, Settings, refuse};
+use crate::{accel, platform};
+
+pub(crate) async fn check(driver: &Qemu, cx: &Context, s: &Settings) -> Result<()> {
+    if !cfg!(unix) {
+        return Err(DriverError::new(ErrorKind::Other, "driver qemu does not work on this system yet")
+            .hint("use it inside WSL, or take another driver"));
+    }
+    let version = version(&s.program(), &driver.pace).await?;
+    if s.accel != Accel::Auto {
+        accel::choose(cx, s, &driver.pace, &version).await?;
+    }
+    if let Some(total) = platform::memory().filter(|total| s.memory.bytes() > *total) {
+        return Err(refuse(format!("this computer has {} MiB of memory, not {}", total >> 20, s.memory))
+            .hint("choose a smaller --qemu-memory"));
+    }
+    for share in &s.shares {
+        if !Path::new(&share.from).is_dir() {
+            return Err(
+                refuse(format!("there is no folder {}", share.from)).hint("make it, or leave the --qemu-share out")
+            );
+        }
+    }
+    if let Attachment::Tap(interface) | Attachment::Bridge(interface) = &s.network
+        && cfg!(target_os = "linux")
+        && !Path::new("/sys/class/net").join(interface).exists()
+    {
+        return Err(
+            refuse(format!("there is no network interface {interface}")).hint("`ip link` lists those there are")
+        );
+    }
+    s.disks(cx).check(&s.source(&cx.working_dir)?, s.arch())
+}
+
+/// What QEMU says it is: `QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)`.
+pub(crate) async fn version(program: &str, pace: &crate::Pace) -> Result<String> {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let limit = pace.start.max(Duration::from_secs(1));
+    let Ok(ended) = tokio::time::timeout(limit, command.output()).await else {
+        return Err(DriverError::new(
+            ErrorKind::Timeout,
+            format!("waited {} s for `{program} --version`", limit.as_secs()),
+        ));
+    };
+    let output = ended.map_err(|e| not_started(program, &e))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let first = text.lines().next().unwrap_or_default().trim();
+    if output.status.success() && first.contains("QEMU") {
+        return Ok(first.to_owned());
+    }
+    let mut error = refuse(format!("{program} is no QEMU"));
+    error.causes.push(crate::run::last_words(&String::from_utf8_lossy(&output.stderr)).unwrap_or_else(|| {
+        if first.is_empty() { format!("it ended with {}", output.status) } else { format!("it says {first:?}") }
+    }));
+    Err(error.hint("name one with --qemu-program, as in qemu-system-x86_64"))
+}

@@ -1,0 +1,234 @@
+//! The driver: its stages, and what is remembered of a VM.
+
+use std::path::Path;
+use std::time::Duration;
+
+use machine_driver::{
+    Context, Driver, DriverError, EngineEndpoint, ErrorKind, Power, Result, SshAccess, SshIdentity, Status,
+};
+use machine_guest::{Arch, Format, Interface, Network, Seed, Share, ShareKind};
+use serde::{Deserialize, Serialize};
+
+use crate::arguments::{ENGINE, SSH, mac, tag};
+use crate::files::Files;
+use crate::pace::Pace;
+use crate::settings::Settings;
+use crate::{check, disk, ports, process, remove, run};
+
+/// The driver.
+#[derive(Debug, Clone, Copy)]
+pub struct Qemu {
+    pub(crate) pace: Pace,
+}
+
+impl Qemu {
+    /// For real guests.
+    pub const fn new() -> Self {
+        Self::with_pace(Pace::QEMU)
+    }
+
+    /// With other times, for tests.
+    pub const fn with_pace(pace: Pace) -> Self {
+        Self { pace }
+    }
+}
+
+impl Default for Qemu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What is remembered. Everything else has a fixed name in the machine's folder.
+// None is left out when stored: a field that is cleared must be seen to be cleared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Machine {
+    /// What its disk stands on.
+    pub base: Option<Base>,
+    /// Port of 127.0.0.1 that leads to its sshd; on the user network.
+    pub ssh_port: Option<u16>,
+    /// Port of 127.0.0.1 that leads to its engine.
+    pub engine_port: Option<u16>,
+}
+
+impl Machine {
+    pub(crate) fn ports(&self) -> Option<(u16, u16)> {
+        self.ssh_port.zip(self.engine_port)
+    }
+}
+
+/// The image under a machine's disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Base {
+    /// Sha256 of its file; the cache finds it by that.
+    pub digest: String,
+    /// For people.
+    pub name: String,
+    /// How its file is laid out.
+    pub format: Format,
+    /// The processor it is for.
+    pub arch: Arch,
+    /// Whether the guest reads its seed with cloud-init.
+    pub cloud_init: bool,
+    /// The kernel that QEMU starts by itself, without a boot loader.
+    #[serde(default)]
+    pub kernel: Option<Kernel>,
+}
+
+/// How a guest's kernel is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Kernel {
+    /// Whether it has an initial RAM disk.
+    pub initrd: bool,
+    /// Its command line.
+    pub cmdline: String,
+}
+
+/// The stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// The guest's disk is here, and the machine has its own on top of it.
+    Disk,
+    /// What the guest is told at its first boot is written.
+    Seed,
+    /// The ports of this computer that lead to it are chosen.
+    Ports,
+    /// QEMU runs, and answers.
+    Start,
+}
+
+impl Driver for Qemu {
+    type Settings = Settings;
+    type Machine = Machine;
+    type Stage = Stage;
+    type Power = Self;
+
+    const NAME: &'static str = "qemu";
+    const ABOUT: &'static str = "A VM on this computer, run by QEMU";
+    const STAGES: &'static [Stage] = &[Stage::Disk, Stage::Seed, Stage::Ports, Stage::Start];
+    const INJECTS_HOST_KEY: bool = true;
+
+    fn settle(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
+        s.settled(working_dir)
+    }
+
+    async fn check(&self, cx: &Context, s: &Settings) -> Result<()> {
+        check::check(self, cx, s).await
+    }
+
+    async fn advance(&self, stage: Stage, cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
+        match stage {
+            Stage::Disk => disk::ensure(cx, s, m).await,
+            Stage::Seed => seed(cx, s, &Files::new(cx)),
+            // Those of a VM that runs are taken: by itself.
+            Stage::Ports if m.ports().is_some() => Ok(()),
+            Stage::Ports => ports::settle(cx, s, m),
+            Stage::Start => run::ensure(cx, s, m, &self.pace).await,
+        }
+    }
+
+    async fn inspect(&self, cx: &Context, s: &Settings, m: &Machine) -> Result<Status> {
+        let files = Files::new(cx);
+        let (power, detail) = if process::alive(&files)? {
+            self.running(cx, &files).await
+        } else if m.base.is_none() || !files.disk().exists() {
+            return Ok(Status::gone());
+        } else {
+            match disk::locate(cx, m) {
+                Ok(_) => (Power::Stopped, None),
+                Err(e) => (Power::Error, Some(e.message)),
+            }
+        };
+        let (ssh, engine) = reach(s, m).unzip();
+        Ok(Status { power, ssh, engine, detail })
+    }
+
+    async fn remove(&self, cx: &Context, _: &Settings, _: &Machine) -> Result<()> {
+        remove::remove(cx, &self.pace).await
+    }
+
+    fn power(&self) -> Option<&Self> {
+        Some(self)
+    }
+}
+
+impl Qemu {
+    /// What a VM whose QEMU lives is doing.
+    async fn running(&self, cx: &Context, files: &Files) -> (Power, Option<String>) {
+        // Another command may be talking to it: then it lives, and that is all we know.
+        let limit = self.pace.answer.min(Duration::from_secs(1));
+        let said = match process::control(files, cx, limit).await {
+            Ok(mut qmp) => qmp.status().await,
+            Err(trouble) => Err(trouble),
+        };
+        match said {
+            Ok(state) => match state.as_str() {
+                "prelaunch" | "inmigrate" => (Power::Starting, Some(state)),
+                "shutdown" => (Power::Stopping, Some(state)),
+                "io-error" => {
+                    (Power::Paused, Some("QEMU cannot write to the VM's disk: see the space left here".to_owned()))
+                }
+                "paused" | "suspended" => (Power::Paused, Some(state)),
+                "guest-panicked" | "internal-error" => (Power::Error, Some(state)),
+                _ => (Power::Running, None),
+            },
+            Err(trouble) => (Power::Running, Some(trouble.to_string())),
+        }
+    }
+}
+
+/// How SSH and clients reach the VM.
+fn reach(s: &Settings, m: &Machine) -> Option<(SshAccess, EngineEndpoint)> {
+    let (host, ssh, engine) = match s.address {
+        Some(cidr) => (cidr.address.to_string(), SSH, ENGINE),
+        None => {
+            let (ssh, engine) = m.ports()?;
+            ("127.0.0.1".to_owned(), ssh, engine)
+        }
+    };
+    let access = SshAccess {
+        host: host.clone(),
+        port: ssh,
+        user: s.ssh_user.clone(),
+        identity: SshIdentity::Machine,
+        jump_host: None,
+        use_ssh_config: false,
+        host_key: None,
+    };
+    Some((access, EngineEndpoint { host, port: engine, host_port: ENGINE, url: None }))
+}
+
+/// Writes what the guest is told at its first boot, unless it is there: a host key to inject is known only until then.
+pub(crate) fn seed(cx: &Context, s: &Settings, files: &Files) -> Result<()> {
+    let to = files.seed();
+    if to.exists() {
+        return Ok(());
+    }
+    let network = match s.address {
+        None => Network::Dhcp,
+        Some(cidr) => Network::Interfaces(vec![Interface {
+            mac: mac(&cx.machine_id),
+            dhcp: false,
+            addresses: vec![cidr.to_string()],
+            gateway: s.gateway,
+            nameservers: s.nameservers.clone(),
+        }]),
+    };
+    let shares = s.shares.iter().enumerate().map(|(n, share)| Share {
+        tag: tag(n),
+        target: share.to.clone(),
+        read_only: share.read_only,
+        kind: ShareKind::NineP,
+    });
+    crate::files::private_dir(files.dir())?;
+    Seed { cx, ssh_user: &s.ssh_user, user_data: None, network, shares: shares.collect() }.write(&to)
+}
+
+/// What an earlier stage should have brought.
+pub(crate) fn missing(what: &str) -> DriverError {
+    DriverError::new(ErrorKind::Other, format!("the record has no {what}"))
+        .hint("run `machine create` again for this name")
+}

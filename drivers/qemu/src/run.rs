@@ -1,0 +1,146 @@
+//! A machine's QEMU is running, and answers. Main item: [`ensure`].
+
+use machine_driver::{Context, DriverError, ErrorKind, Result};
+
+use crate::arguments::arguments;
+use crate::driver::Machine;
+use crate::files::Files;
+use crate::pace::Pace;
+use crate::process::{self, Failure};
+use crate::settings::Settings;
+use crate::{accel, check, disk, ports};
+
+/// How often other ports are tried where somebody is quicker than we are.
+const TRIES: u32 = 20;
+
+/// Starts the machine's QEMU unless it lives, and lets it go on where it is paused.
+pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine, pace: &Pace) -> Result<()> {
+    let files = Files::new(cx);
+    let program = s.program();
+    if process::alive(&files)? {
+        return take_over(cx, &files, &program, pace).await;
+    }
+    disk::present(&files, m)?;
+    let found = disk::locate(cx, m)?;
+    if !files.seed().exists() {
+        crate::driver::seed(cx, s, &files)?;
+    }
+    let version = check::version(&program, pace).await?;
+    let choice = accel::choose(cx, s, pace, &version).await?;
+    if let Some(note) = &choice.note {
+        cx.say(note);
+    }
+    files.prepare()?;
+    let mut last = None;
+    for _ in 0..TRIES {
+        ports::settle(cx, s, m)?;
+        let arguments = arguments(cx, s, m, choice.accel, &found, &files.socket)?;
+        let Some(lock) = process::take_lock(&files, pace).await? else {
+            return take_over(cx, &files, &program, pace).await;
+        };
+        match process::spawn(&files, cx, &program, &arguments, lock, pace).await {
+            Ok(()) => return Ok(()),
+            Err(Failure::PortTaken(e)) => last = Some(e),
+            Err(Failure::Other(e)) => return Err(e),
+        }
+    }
+    Err(last
+        .unwrap_or_else(|| DriverError::new(ErrorKind::Other, "QEMU did not start"))
+        .hint("see what listens on 127.0.0.1, or try again"))
+}
+
+/// One that lives already: ours, from an earlier run that was ended before it could say so.
+async fn take_over(cx: &Context, files: &Files, program: &str, pace: &Pace) -> Result<()> {
+    match process::answering(files, cx, program, None, pace).await {
+        Ok(()) => {}
+        Err(Failure::PortTaken(e) | Failure::Other(e)) => return Err(e),
+    }
+    let trouble =
+        |trouble| DriverError::new(ErrorKind::Other, "the VM is paused, and does not go on").caused_by(&trouble);
+    let mut qmp = process::control(files, cx, pace.answer).await.map_err(trouble)?;
+    if matches!(qmp.status().await.map_err(trouble)?.as_str(), "paused" | "io-error") {
+        cx.say("the VM was paused: letting it go on");
+        qmp.go_on().await.map_err(trouble)?;
+    }
+    Ok(())
+}
+
+/// The end of what a program said, without what is no trouble.
+pub(crate) fn last_words(said: &str) -> Option<String> {
+    let lines: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.contains(": warning: ") && !line.contains("module not found"))
+        .filter(|line| !(line.contains(": module ") && line.contains("not found, do you want to install")))
+        .collect();
+    let last = lines[lines.len().saturating_sub(3)..].join("; ");
+    (!last.is_empty()).then_some(last)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use machine_guest::{Arch, Format};
+
+    use super::*;
+    use crate::driver::{Base, Kernel};
+
+    pub(crate) fn context(dir: &Path) -> Context {
+        Context {
+            host_name: "dev".to_owned(),
+            machine_id: "00000000-0000-4000-8000-0000000a0b0c".to_owned(),
+            store_id: String::new(),
+            public_key: "ssh-ed25519 AAAA us\n".to_owned(),
+            host_key: None,
+            dir: dir.to_owned(),
+            runtime_dir: "/run/machine".into(),
+            cache_dir: "/cache".into(),
+            working_dir: "/home/me".into(),
+            deadline: None,
+            resumed: false,
+            secrets: BTreeMap::new(),
+            progress: Arc::new(|_| {}),
+            save: Arc::new(|_| Ok(())),
+        }
+    }
+
+    pub(crate) fn settings(flags: &str) -> Settings {
+        try_settings(flags).unwrap()
+    }
+
+    pub(crate) fn try_settings(flags: &str) -> Result<Settings> {
+        use clap::{Args as _, FromArgMatches as _};
+        let command = Settings::augment_args(clap::Command::new("create").no_binary_name(true));
+        let matches = command
+            .try_get_matches_from(flags.split_whitespace())
+            .map_err(|e| crate::settings::refuse(e.to_string()))?;
+        Settings::from_arg_matches(&matches).unwrap().settled(Path::new("/home/me"))
+    }
+
+    pub(crate) fn machine() -> Machine {
+        Machine {
+            base: Some(Base {
+                digest: "d1".to_owned(),
+                name: "debian-13-x86_64".to_owned(),
+                format: Format::Qcow2,
+                arch: Arch::X86_64,
+                cloud_init: false,
+                kernel: Some(Kernel { initrd: true, cmdline: "root=/dev/vda1 quiet".to_owned() }),
+            }),
+            ssh_port: Some(40022),
+            engine_port: Some(42376),
+        }
+    }
+
+    #[test]
+    fn noise_is_no_last_word() {
+        let said = "qemu-system-x86_64: warning: host doesn't support requested feature\n\
+                    qemu: module ui-ui-gtk not found, do you want to install qemu-system-gui package?\n\n\
+                    qemu-system-x86_64: -netdev user,id=net: Could not set up host forwarding rule 'tcp:127.0.0.1:1-:22'\n";
+        assert!(last_words(said).unwrap().starts_with("qemu-system-x86_64: -netdev user,id=net: Could not"));
+        assert_eq!(last_words("\n qemu: warning: x\n"), None);
+    }
+}
