@@ -108,8 +108,17 @@ impl<'w> Context<'w> {
 
     /// What the driver may use, for one call. This is where its secrets are fetched: what asks no driver needs none.
     pub(crate) async fn driver_context(&self, resumed: bool) -> Result<machine_driver::Context> {
+        self.driver_context_asking(resumed, Asking::Allowed).await
+    }
+
+    /// The same, and nobody is asked for a passphrase: for `ls` and `status`.
+    pub(crate) async fn driver_context_unasked(&self) -> Result<machine_driver::Context> {
+        self.driver_context_asking(false, Asking::Never).await
+    }
+
+    async fn driver_context_asking(&self, resumed: bool, asking: Asking) -> Result<machine_driver::Context> {
         let (driver, recorded) = (self.driver()?.describe(), &self.record.driver.secrets);
-        let secrets = self.world.secrets.fetch(&driver, recorded, &self.given, Asking::Allowed).await?;
+        let secrets = self.world.secrets.fetch(&driver, recorded, &self.given, asking).await?;
         let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
         let machine = self.record.name.clone();
         let step = self.step.to_owned();

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use machine_driver::Power;
 use machine_host::journal::{Event as Entry, Journal};
 use machine_host::name::HostName;
 use machine_host::record::{EndpointKind, Record};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::step::Context;
 use crate::{Kind, Result, World, probe};
 
 /// Engines asked at once.
@@ -149,7 +151,13 @@ async fn look(world: &World, name: HostName, record: Record, options: ListOption
         record: None,
     };
     if options.probe && matches!(row.state, State::Running | State::Unknown) {
-        ask(&mut row, &record, &paths, end.saturating_duration_since(Instant::now())).await;
+        let left = end.saturating_duration_since(Instant::now());
+        let (driver, ()) = tokio::join!(ask_driver(world, &record, left), ask(&mut row, &record, &paths, left));
+        // The engine's own word is the best there is; where it gives none, the driver may know why.
+        if let (State::Error | State::Timeout | State::Unknown, Some((state, detail))) = (&row.state, driver) {
+            row.state = state;
+            row.error = detail;
+        }
     }
     row.took = begun.elapsed();
     row.record = Some(record);
@@ -180,6 +188,33 @@ pub fn recorded_state(journal: &std::path::Path, record: &Record) -> State {
         Some("gone") => State::Gone,
         _ => State::Unknown,
     }
+}
+
+/// What the driver says of a machine that is not simply on. Only of drivers on this computer, which answer at once and
+/// need no credential: a cloud is not asked for every `ls`.
+async fn ask_driver(world: &World, record: &Record, left: Duration) -> Option<(State, Option<String>)> {
+    let driver = world.drivers.get(&record.driver.name)?;
+    let description = driver.describe();
+    if !description.power || !description.secrets.is_empty() {
+        return None;
+    }
+    let cx = Context::new(world, record.clone()).ok()?;
+    let answer = async {
+        let context = cx.driver_context_unasked().await.ok()?;
+        driver.inspect(&context, &record.driver.settings, &record.driver.machine).await.ok()
+    };
+    let status = tokio::time::timeout(left, answer).await.ok()??;
+    let state = match status.power {
+        Power::Running | Power::Unknown => return None,
+        Power::Stopped => State::Stopped,
+        Power::Paused => State::Paused,
+        Power::Saved => State::Saved,
+        Power::Starting => State::Starting,
+        Power::Stopping => State::Stopping,
+        Power::Error => State::Error,
+        Power::Gone => State::Gone,
+    };
+    Some((state, status.detail))
 }
 
 async fn ask(row: &mut Row, record: &Record, paths: &machine_host::paths::MachinePaths, left: Duration) {

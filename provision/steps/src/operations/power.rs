@@ -69,7 +69,7 @@ async fn turn(world: &World, name: &HostName, verb: &str, turn: Turn) -> Result<
     cx.save()?;
     result?;
     let status = driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
-    crate::steps::take_over(cx, &status, driver.describe().injects_host_key);
+    crate::steps::take_over(cx, &status, driver.describe().injects_host_key)?;
     cx.save()?;
     match turn {
         Turn::Stop(_) => Ok(Outcome::Done),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use machine_host::record::{EndpointKind, Record};
+use machine_driver::Status;
+use machine_host::record::{Endpoint, EndpointKind, Record};
 
 use super::step;
 use crate::engine_state::{self, EngineState};
@@ -60,35 +61,35 @@ fn learn(record: &mut Record, state: &EngineState, warnings: &mut Vec<String>) {
 /// Tries the engine's port from here; where nothing answers, clients go through the watcher. Says so where that is new.
 async fn settle_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
     let Some(endpoint) = cx.record.endpoint.clone() else { return Ok(None) };
-    let direct = direct_host(cx);
-    let last = match probe::answers(&direct, direct_port(&endpoint), &cx.paths, FROM_HERE, &cx.world.cancel).await {
+    let (direct, port) = direct(cx, &endpoint).await;
+    let last = match probe::answers(&direct, port, &cx.paths, FROM_HERE, &cx.world.cancel).await {
         Ok(()) => {
             if let Some(e) = &mut cx.record.endpoint
                 && e.kind == EndpointKind::Tunnel
             {
                 e.kind = EndpointKind::Direct;
                 e.host = direct;
-                e.port = e.host_port;
+                e.port = port;
             }
             cx.save()?;
             return Ok(mend_watcher(cx).await);
         }
         Err(e) => e,
     };
-    let port = watcher::tunnel(cx.world, &cx.record, &cx.paths).await.map_err(|e: Error| {
+    let local = watcher::tunnel(cx.world, &cx.record, &cx.paths).await.map_err(|e: Error| {
         e.within(format!(
             "the engine runs, but {} is not reachable from here, and no tunnel could be set up",
-            crate::ssh::address(&direct, endpoint.host_port)
+            crate::ssh::address(&direct, port)
         ))
     })?;
     if let Some(e) = &mut cx.record.endpoint {
         e.kind = EndpointKind::Tunnel;
         "127.0.0.1".clone_into(&mut e.host);
-        e.port = port;
+        e.port = local;
     }
     Ok(Some(format!(
-        "{} does not answer from here ({}); clients go through SSH at 127.0.0.1:{port}",
-        crate::ssh::address(&direct, endpoint.host_port),
+        "{} does not answer from here ({}); clients go through SSH at 127.0.0.1:{local}",
+        crate::ssh::address(&direct, port),
         last.root_cause()
     )))
 }
@@ -102,17 +103,21 @@ async fn mend_watcher(cx: &Context<'_>) -> Option<String> {
     mended.err().map(|e| format!("published ports are not forwarded to this computer: {e} ({})", e.root_cause()))
 }
 
-/// The address the driver named for the engine; a tunnel's own is 127.0.0.1.
-fn direct_host(cx: &Context<'_>) -> String {
-    match (&cx.record.endpoint, &cx.record.ssh) {
-        (Some(endpoint), Some(ssh)) if endpoint.kind == EndpointKind::Tunnel => ssh.host.clone(),
-        (Some(endpoint), _) => endpoint.host.clone(),
-        (None, Some(ssh)) => ssh.host.clone(),
-        (None, None) => String::new(),
+/// Where the engine is to be reached without a tunnel. The record has the tunnel's own end then, and the port here may
+/// differ from the host's: the driver knows.
+async fn direct(cx: &Context<'_>, endpoint: &Endpoint) -> (String, u16) {
+    if endpoint.kind != EndpointKind::Tunnel {
+        return (endpoint.host.clone(), endpoint.port);
     }
-}
-
-/// The port as seen from here: forwarded ports differ from the host's.
-fn direct_port(endpoint: &machine_host::record::Endpoint) -> u16 {
-    if endpoint.kind == EndpointKind::Tunnel { endpoint.host_port } else { endpoint.port }
+    let said = async {
+        let context = cx.driver_context_unasked().await?;
+        Ok::<_, Error>(cx.driver()?.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?)
+    };
+    let ssh = cx.record.ssh.as_ref().map(|ssh| ssh.host.clone()).unwrap_or_default();
+    match said.await {
+        // An alias of the user's ssh config was looked up once, for SSH.
+        Ok(Status { engine: Some(engine), ssh: Some(access), .. }) if access.use_ssh_config => (ssh, engine.port),
+        Ok(Status { engine: Some(engine), .. }) => (engine.host, engine.port),
+        _ => (ssh, endpoint.host_port),
+    }
 }

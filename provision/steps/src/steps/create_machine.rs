@@ -3,6 +3,7 @@
 use machine_driver::Status;
 use machine_host::journal::{Event as Entry, StepId};
 use machine_host::record::{Endpoint, EndpointKind, Ssh};
+use machine_host::ssh_key::KnownHosts;
 
 use super::step;
 use crate::step::Context;
@@ -35,13 +36,25 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     }
     let context = cx.driver_context(false).await?;
     let status = driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
-    take_over(cx, &status, driver.describe().injects_host_key);
+    take_over(cx, &status, driver.describe().injects_host_key)?;
     cx.save()?;
     Ok(Outcome::Done)
 }
 
 /// Writes what the driver says about addresses into the record. Pinned host keys and endpoint kinds stay as they are.
-pub(crate) fn take_over(cx: &mut Context<'_>, status: &Status, injects_host_key: bool) {
+/// A machine keeps its host keys at whatever address it has now.
+///
+/// # Errors
+/// The pinned host keys cannot be read or written.
+pub(crate) fn take_over(cx: &mut Context<'_>, status: &Status, injects_host_key: bool) -> Result<()> {
+    if let (Some(old), Some(new)) = (&cx.record.ssh, &status.ssh)
+        && injects_host_key
+        && (&old.host, old.port) != (&new.host, new.port)
+    {
+        let mut known = KnownHosts::read(&cx.paths.known_hosts())?;
+        known.rename((&old.host, old.port), (&new.host, new.port));
+        known.write(&cx.paths.known_hosts())?;
+    }
     cx.record.power = Some(power_word(status.power));
     if let Some(ssh) = &status.ssh {
         let identity = match &ssh.identity {
@@ -88,6 +101,7 @@ pub(crate) fn take_over(cx: &mut Context<'_>, status: &Status, injects_host_key:
             },
         });
     }
+    Ok(())
 }
 
 /// `running`, `stopped`, …: the record's word.
