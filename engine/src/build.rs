@@ -110,6 +110,14 @@ pub fn default_source(env: &BuildEnv) -> Source {
     }
 }
 
+/// The bundle that this source gave before, if it is kept here. Makes nothing and asks nobody.
+///
+/// # Errors
+/// The cache cannot be read, or an archive has no checksum.
+pub fn built_before(source: &Source, arch: Arch, cache: &Cache, env: &BuildEnv) -> Result<Option<Bundle>> {
+    known(&keyed(source, env)?, arch, cache)
+}
+
 /// The bundle that this source gave before, without asking the network; builds it if there is none.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ mod tree;
 mod unpack;
 
 pub use arch::Arch;
-pub use build::{BuildEnv, DOCKER_KEY, DockerRepo, Progress, build, default_source, prepare};
+pub use build::{BuildEnv, DOCKER_KEY, DockerRepo, Progress, build, built_before, default_source, prepare};
 pub use cache::{Bundle, Cache};
 pub use elf::{GLIBC_FLOOR, Glibc};
 pub use error::{Error, Result};

@@ -69,6 +69,7 @@ pub(crate) enum Command {
     Credentials(commands::credentials::CredentialsArgs),
     Env(commands::env::EnvArgs),
     Forward(commands::forward::ForwardArgs),
+    Gc(commands::gc::GcArgs),
     Inspect(commands::inspect::InspectArgs),
     Ip(commands::ip::IpArgs),
     Kill(commands::kill::KillArgs),

@@ -132,6 +132,18 @@ pub(crate) fn secrets(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<Gi
     Ok(given)
 }
 
+/// What `create` would settle for this driver where nothing is typed: by variables, the config file and its own defaults.
+pub(crate) fn defaults(
+    driver: &dyn AnyDriver,
+    config: &Config,
+) -> Result<(serde_json::Value, GivenSecrets), CommandError> {
+    let command = without_empty_variables(add_flags(Command::new("create"), driver, config)?);
+    let matches = command.try_get_matches_from(["create"]).map_err(|e| {
+        CommandError::usage(format!("the defaults of driver {} cannot be used", driver.describe().name)).caused_by(&e)
+    })?;
+    Ok((driver.settings(&matches, &crate::world::working_dir()?)?, secrets(driver, &matches)?))
+}
+
 /// Whether a flag stands on the command line.
 pub(crate) fn typed(matches: &ArgMatches, id: &str) -> bool {
     matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)

@@ -175,9 +175,14 @@ impl Ask for Terminal {
     }
 }
 
+/// Whether somebody is there who could answer.
+pub(crate) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
 /// Asks a question on the terminal: `Some(true)` for an answer that begins with y; `None` where nobody can answer.
 pub(crate) fn confirm(question: &str) -> Option<bool> {
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    if !can_ask() {
         return None;
     }
     let mut err = std::io::stderr().lock();

@@ -16,7 +16,7 @@ pub struct Thing {
     pub kind: String,
     /// Names it among those of its kind.
     pub id: String,
-    /// What it is called there; need not be unique.
+    /// The name of the machine it was made for; empty where nothing there tells.
     pub name: String,
     /// The machine it was made for: its [`Context::machine_id`].
     pub machine_id: String,

@@ -49,15 +49,25 @@ pub struct Price {
     pub monthly: Option<f64>,
 }
 
+impl Price {
+    /// For an hour: `$0.00893`, `0.3 EUR`.
+    pub fn an_hour(&self) -> String {
+        self.amount(self.hourly, 5)
+    }
+
+    fn amount(&self, amount: f64, digits: usize) -> String {
+        match self.currency.as_str() {
+            "USD" => format!("${}", plain(amount, digits)),
+            other => format!("{} {other}", plain(amount, digits)),
+        }
+    }
+}
+
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (before, after) = match self.currency.as_str() {
-            "USD" => ("$", String::new()),
-            other => ("", format!(" {other}")),
-        };
-        write!(f, "{before}{}{after} an hour", plain(self.hourly, 5))?;
+        write!(f, "{} an hour", self.an_hour())?;
         match self.monthly {
-            Some(monthly) => write!(f, ", at most {before}{}{after} a month", plain(monthly, 2)),
+            Some(monthly) => write!(f, ", at most {} a month", self.amount(monthly, 2)),
             None => Ok(()),
         }
     }

@@ -121,11 +121,10 @@ async fn delete(api: Api<'_>, id: &str) -> Result<()> {
 }
 
 /// Removes one that is known from a list, if it still has the name by which it is ours.
-pub(crate) async fn delete_named(api: Api<'_>, id: &str, name: &str) -> Result<()> {
-    let all: Vec<Firewall> =
-        api.list(("list the firewalls", "firewall:read"), "/v2/firewalls", "", "firewalls").await?;
-    if !all.iter().any(|firewall| firewall.id.as_deref() == Some(id) && firewall.name == name) {
-        return Ok(());
+pub(crate) async fn delete_listed(api: Api<'_>, id: &str) -> Result<()> {
+    match find(api).await? {
+        Some(found) if found.id.as_deref() == Some(id) => {}
+        _ => return Ok(()),
     }
     delete(api, id).await?;
     // Where there never was a droplet nobody else deletes the tag that was made for the firewall.

@@ -31,6 +31,12 @@ impl Ids {
         ours.then(|| Self { machine: machine.to_owned(), store: Some(store.to_owned()) })
     }
 
+    /// The machine's name in such a name: only keys have it.
+    pub(crate) fn host_in_name(name: &str) -> Option<&str> {
+        let host = name.strip_prefix("machine-")?;
+        host.get(..host.len().checked_sub(2 * (UUID + 1))?)
+    }
+
     /// Read from tags.
     pub(crate) fn in_tags(tags: &[String]) -> Option<Self> {
         let find = |start: &str| tags.iter().find_map(|tag| tag.strip_prefix(start)).map(str::to_owned);
@@ -58,6 +64,8 @@ mod tests {
         let ids = Ids { machine: MACHINE.to_owned(), store: Some(STORE.to_owned()) };
         assert_eq!(Ids::in_name(&format!("machine-web-1-{MACHINE}-{STORE}")), Some(ids.clone()));
         assert_eq!(Ids::in_name(&format!("machine-{MACHINE}-{STORE}")), Some(ids));
+        assert_eq!(Ids::host_in_name(&format!("machine-web-1-{MACHINE}-{STORE}")), Some("web-1"));
+        assert_eq!(Ids::host_in_name(&format!("machine-{MACHINE}-{STORE}")), None);
         for other in [
             String::new(),
             "machine-".to_owned(),

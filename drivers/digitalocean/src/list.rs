@@ -44,21 +44,34 @@ impl ListAll<Self> for DigitalOcean {
         }
         things.extend(droplets.iter().filter_map(machine));
         let firewalls: Vec<Firewall> = readable(api, "firewall:read", "firewalls").await?;
-        things.extend(firewalls.into_iter().filter_map(|firewall| {
-            let ids = Ids::in_name(&firewall.name).filter(ours)?;
-            Some(around(FIREWALL, firewall.id?, firewall.name, ids))
-        }));
         let keys: Vec<Key> = readable(api, "ssh_key:read", "ssh_keys").await?;
-        things.extend(keys.into_iter().filter_map(|key| {
+        let keys = keys.into_iter().filter_map(|key| {
             let ids = Ids::in_name(&key.name).filter(ours)?;
-            Some(around(KEY, key.id?.to_string(), key.name, ids))
-        }));
+            let host = Ids::host_in_name(&key.name).unwrap_or_default().to_owned();
+            Some(around(KEY, key.id?.to_string(), host, ids))
+        });
+        let keys: Vec<Thing> = keys.collect();
+        let host = |ids: &Ids| {
+            let known = things.iter().chain(&keys).find(|thing| thing.machine_id == ids.machine);
+            known.map(|thing| thing.name.clone()).unwrap_or_default()
+        };
+        let firewalls = firewalls.into_iter().filter_map(|firewall| {
+            let ids = Ids::in_name(&firewall.name).filter(ours)?;
+            Some(around(FIREWALL, firewall.id?, host(&ids), ids))
+        });
+        let firewalls: Vec<Thing> = firewalls.collect();
+        things.extend(firewalls.into_iter().chain(keys));
         Ok(things)
     }
 
     async fn delete(&self, cx: &Context, s: &Settings, thing: &Thing) -> Result<()> {
         // As the machine it was made for would do it.
-        let cx = Context { machine_id: thing.machine_id.clone(), host_name: thing.name.clone(), ..cx.clone() };
+        let cx = Context {
+            machine_id: thing.machine_id.clone(),
+            store_id: thing.store_id.clone().unwrap_or_default(),
+            host_name: thing.name.clone(),
+            ..cx.clone()
+        };
         let api = self.api(&cx, s)?;
         let wanted = Ids { machine: thing.machine_id.clone(), store: thing.store_id.clone() };
         match thing.kind.as_str() {
@@ -71,7 +84,7 @@ impl ListAll<Self> for DigitalOcean {
                 droplet::delete_tag(api).await;
                 Ok(())
             }
-            FIREWALL => firewall::delete_named(api, &thing.id, &thing.name).await,
+            FIREWALL => firewall::delete_listed(api, &thing.id).await,
             KEY => {
                 let Some(found) = key::get(api, &number(thing)?.to_string()).await? else { return Ok(()) };
                 same(thing, Ids::in_name(&found.name).as_ref(), &wanted)?;

@@ -140,11 +140,8 @@ impl Account {
 
     /// One machine in it, asked for by itself: where a list lacks it.
     pub(crate) async fn inspect(&self, world: &World, record: &Record, deadline: Option<Instant>) -> Result<Status> {
-        let cx = Context {
-            host_name: record.name.clone(),
-            machine_id: record.id.clone(),
-            ..self.context(world, deadline)
-        };
+        let cx =
+            Context { host_name: record.name.clone(), machine_id: record.id.clone(), ..self.context(world, deadline) };
         let driver = driver(world, &self.driver)?;
         Ok(driver.inspect(&cx, &record.driver.settings, &record.driver.machine).await?)
     }

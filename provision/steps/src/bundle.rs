@@ -111,29 +111,43 @@ async fn arch(cx: &mut Context<'_>) -> Result<Arch> {
     Arch::here().ok_or_else(|| Error::failure("no engine is known for this computer's processor"))
 }
 
-/// A bundle by name, digest or source; `None`: the one chosen by `machine bundle use`, else the default source.
+/// What was asked for, before anything is built.
+pub(crate) enum Asked {
+    /// It is kept here.
+    Kept(Box<Bundle>),
+    /// It is to be made from this, or was made before.
+    From(Source),
+}
+
+/// A bundle by name, digest or source; `None`: the one chosen by `machine bundle use`, else the default source. Makes
+/// nothing.
+pub(crate) fn look_up(cx: &Context<'_>, asked: Option<&str>, arch: Arch) -> Result<Asked> {
+    let Some(asked) = asked else {
+        let chosen = cx.world.bundles.default(arch)?;
+        return Ok(match chosen {
+            Some(bundle) => Asked::Kept(Box::new(bundle)),
+            None => Asked::From(default_source(&cx.world.build)),
+        });
+    };
+    match cx.world.bundles.find(asked) {
+        Ok(bundle) if bundle.manifest.arch == arch => Ok(Asked::Kept(Box::new(bundle))),
+        Ok(bundle) => Err(Error::new(
+            Kind::Usage,
+            format!("bundle {} is for {}, the host is {arch}", bundle.manifest.name, bundle.manifest.arch),
+        )
+        .hint("name a source instead, such as debian:trixie, or `machine bundle build` one for the host")),
+        Err(_) => Ok(Asked::From(match asked.parse::<Source>()? {
+            Source::Dir(path) => Source::Dir(absolute(cx, &path)),
+            other => other,
+        })),
+    }
+}
+
+/// See [`look_up`]; builds it if it is not here yet.
 pub(crate) async fn find_or_build(cx: &Context<'_>, asked: Option<&str>, arch: Arch) -> Result<Bundle> {
-    let source = match asked {
-        None => {
-            if let Some(bundle) = cx.world.bundles.default(arch)? {
-                return Ok(bundle);
-            }
-            default_source(&cx.world.build)
-        }
-        Some(asked) => match cx.world.bundles.find(asked) {
-            Ok(bundle) if bundle.manifest.arch == arch => return Ok(bundle),
-            Ok(bundle) => {
-                return Err(Error::new(
-                    Kind::Usage,
-                    format!("bundle {} is for {}, the host is {arch}", bundle.manifest.name, bundle.manifest.arch),
-                )
-                .hint("name a source instead, such as debian:trixie, or `machine bundle build` one for the host"));
-            }
-            Err(_) => match asked.parse::<Source>()? {
-                Source::Dir(path) => Source::Dir(absolute(cx, &path)),
-                other => other,
-            },
-        },
+    let source = match look_up(cx, asked, arch)? {
+        Asked::Kept(bundle) => return Ok(*bundle),
+        Asked::From(source) => source,
     };
     let (events, machine, step) = (cx.world.events.clone(), cx.record.name.clone(), cx.step.to_owned());
     let report = move |progress: Progress| {

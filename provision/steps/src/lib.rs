@@ -6,6 +6,7 @@
 //! This crate never names a driver, never prints, and reads neither argv nor the environment: what it needs of the
 //! outside it gets in a [`World`].
 
+mod accounts;
 mod bundle;
 pub mod client;
 mod docker_context;

@@ -7,9 +7,11 @@ use machine_host::{HostName, Store};
 use machine_provision::operations::{self, CreateRequest, Created, OnFailure};
 use serde_json::Value;
 
+use super::create_plan;
 use crate::drivers::BuiltIn;
 use crate::engine_args::{EngineArgs, list, registry_cas};
 use crate::error::CommandError;
+use crate::output::document::DocumentFormat;
 use crate::report::ReportArgs;
 use crate::session::{Session, parse_name};
 use crate::settings::{self, Choice};
@@ -27,6 +29,9 @@ pub(crate) struct CreateArgs {
     /// Where to make them; its options appear with it [env: MACHINE_DRIVER] [default: qemu]
     #[arg(short, long, value_name = "DRIVER", add = clap_complete::engine::ArgValueCandidates::new(driver_candidates))]
     driver: Option<String>,
+    /// Print what would be made and what it would cost, and make nothing [default form: yaml]
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "yaml")]
+    dry_run: Option<DocumentFormat>,
     /// What to do with what a failed create has made
     #[arg(long, value_enum, default_value = "keep", value_name = "WHAT")]
     on_failure: OnFailureArg,
@@ -77,7 +82,7 @@ enum TlsKeyArg {
     Rsa,
 }
 
-fn driver_candidates() -> Vec<clap_complete::engine::CompletionCandidate> {
+pub(crate) fn driver_candidates() -> Vec<clap_complete::engine::CompletionCandidate> {
     BuiltIn.names().into_iter().map(clap_complete::engine::CompletionCandidate::new).collect()
 }
 
@@ -92,6 +97,9 @@ pub(crate) fn run(
         refuse_existing(&session.store()?, &names)?;
     }
     let request = request(&args, matches, choice, session, &names).map_err(CommandError::before_anything)?;
+    if let Some(format) = args.dry_run {
+        return create_plan::run(session, &args.report, request, names, format);
+    }
     let store = session.store_or_new().map_err(CommandError::before_anything)?;
     let program = session.program();
     operation::each(session, store, &args.report, names, move |world, name, report| {

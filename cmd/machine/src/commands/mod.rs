@@ -8,9 +8,11 @@ pub(crate) mod bundle;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod create;
+mod create_plan;
 pub(crate) mod credentials;
 pub(crate) mod env;
 pub(crate) mod forward;
+pub(crate) mod gc;
 pub(crate) mod inspect;
 pub(crate) mod ip;
 pub(crate) mod kill;
@@ -54,6 +56,7 @@ pub(crate) fn run(
         Command::Credentials(args) => credentials::run(session, args),
         Command::Env(args) => env::run(session, &args),
         Command::Forward(args) => forward::run(session, &args),
+        Command::Gc(args) => gc::run(session, &args),
         Command::Inspect(args) => inspect::run(session, &args),
         Command::Ip(args) => ip::run(session, &args),
         Command::Kill(args) => kill::run(session, &args),

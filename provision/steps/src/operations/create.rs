@@ -1,5 +1,6 @@
 //! `machine create`: makes a host, or goes on with one.
 
+use machine_driver::Plan;
 use machine_host::clock;
 use machine_host::name::HostName;
 use machine_host::record::{DriverRecord, EngineSettings, RECORD_VERSION, Record, TlsKey};
@@ -71,6 +72,10 @@ pub async fn create(world: &World, request: CreateRequest) -> Result<Created> {
     crate::bundle::check_source(&cx).map_err(early)?;
     let context = cx.driver_context(false).await.map_err(early)?;
     driver.check(&context, &cx.record.driver.settings).await.map_err(|e| early(e.into()))?;
+    if let Some(planner) = driver.planner() {
+        let plan = planner.plan(&context, &cx.record.driver.settings).await.map_err(|e| early(e.into()))?;
+        (world.events)(Event::Note { machine: cx.record.name.clone(), text: told(&plan) });
+    }
     // Only now: a token that does not work is not worth keeping.
     settle_secrets(&mut cx).await.map_err(early)?;
     world.store.create(&cx.record).map_err(|e| early(e.into()))?;
@@ -88,12 +93,20 @@ async fn settle_secrets(cx: &mut Context<'_>) -> Result<()> {
     Ok(())
 }
 
-fn early(mut e: Error) -> Error {
+/// What will be made, and what it costs, in a line.
+pub(super) fn told(plan: &Plan) -> String {
+    let price = plan.price.as_ref().map(ToString::to_string);
+    let said = std::iter::once(plan.summary.clone()).chain(price);
+    let said = said.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ");
+    std::iter::once(said).chain(plan.notes.iter().cloned()).collect::<Vec<_>>().join("; ")
+}
+
+pub(super) fn early(mut e: Error) -> Error {
     e.before_anything = true;
     e
 }
 
-fn first_record(request: &CreateRequest) -> Record {
+pub(super) fn first_record(request: &CreateRequest) -> Record {
     Record {
         version: RECORD_VERSION,
         name: request.name.to_string(),
@@ -121,19 +134,9 @@ fn first_record(request: &CreateRequest) -> Record {
 
 async fn resume(world: &World, request: CreateRequest) -> Result<Created> {
     let record = world.store.read(&request.name).map_err(|e| early(e.into()))?;
-    if record.removing {
-        return Err(early(
-            Error::failure(format!("machine \"{}\" is being removed", request.name))
-                .hint(format!("finish it first: machine rm {}", request.name)),
-        ));
-    }
     let mut cx = Context::new(world, record)?;
-    if request.typed
-        && let Err(differ) = same_wishes(&cx.record, &request)
-    {
-        if !nothing_exists(&cx)? {
-            return Err(early(differ));
-        }
+    agrees(&cx, &request).map_err(early)?;
+    if request.typed && same_wishes(&cx.record, &request).is_err() {
         return start_over(&mut cx, request).await;
     }
     cx.given = request.secrets;
@@ -160,6 +163,19 @@ async fn take_secrets(cx: &mut Context<'_>) -> Result<()> {
     if before == cx.record.driver.secrets { Ok(()) } else { cx.save() }
 }
 
+/// Refuses a machine that is being removed, and flags that contradict what is there already.
+pub(super) fn agrees(cx: &Context<'_>, request: &CreateRequest) -> Result<()> {
+    let name = &request.name;
+    if cx.record.removing {
+        return Err(Error::failure(format!("machine \"{name}\" is being removed"))
+            .hint(format!("finish it first: machine rm {name}")));
+    }
+    match same_wishes(&cx.record, request) {
+        Err(differ) if request.typed && !nothing_exists(cx)? => Err(differ),
+        _ => Ok(()),
+    }
+}
+
 /// Whether an earlier `create` failed before it changed anything anywhere but here: an existing host, not yet claimed.
 fn nothing_exists(cx: &Context<'_>) -> Result<bool> {
     let driver = cx.driver()?.describe();
@@ -181,7 +197,7 @@ async fn start_over(cx: &mut Context<'_>, request: CreateRequest) -> Result<Crea
 }
 
 /// The flags typed now agree with those the machine was made with.
-fn same_wishes(record: &Record, request: &CreateRequest) -> Result<()> {
+pub(super) fn same_wishes(record: &Record, request: &CreateRequest) -> Result<()> {
     let mut differences = Vec::new();
     if record.driver.name != request.driver {
         differences.push(format!("driver: it is {}, you ask for {}", record.driver.name, request.driver));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use machine_driver::Power;
 use machine_host::journal::{Event as Entry, Journal};
 use machine_host::name::HostName;
@@ -11,8 +12,9 @@ use machine_host::record::{EndpointKind, Record};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::providers::{self, Seen};
 use crate::step::Context;
-use crate::{Kind, Result, World, probe};
+use crate::{Error, Kind, Result, World, probe};
 
 /// Engines asked at once.
 const AT_ONCE: usize = 64;
@@ -99,10 +101,11 @@ pub struct Row {
 pub async fn status(world: &World, name: &HostName, deadline: Duration) -> Result<Row> {
     let record = world.store.read(name)?;
     let options = ListOptions { deadline, probe: true };
-    Ok(look(world, name.clone(), record, options, Instant::now() + deadline).await)
+    let rows = list(world, vec![(name.clone(), Ok(record))], options).await;
+    rows.into_iter().next().ok_or_else(|| Error::failure("a task of ours died"))
 }
 
-/// Looks at machines, all at once, in the order given.
+/// Looks at machines, all at once, in the order given: their engines and, once for each account, their providers.
 pub async fn list(
     world: &World,
     machines: Vec<(HostName, std::result::Result<Record, String>)>,
@@ -112,11 +115,16 @@ pub async fn list(
     let gate = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
     let mut rows: Vec<Option<Row>> = Vec::new();
+    let mut listed = Vec::new();
     for (index, (name, record)) in machines.into_iter().enumerate() {
         match record {
             Err(why) => rows.push(Some(broken(name, why))),
             Ok(record) => {
                 rows.push(None);
+                let driver = world.drivers.get(&record.driver.name);
+                if options.probe && driver.is_some_and(|driver| driver.list_all().is_some()) {
+                    listed.push(record.clone());
+                }
                 let (world, gate) = (world.clone(), Arc::clone(&gate));
                 tasks.spawn(async move {
                     let _turn = gate.acquire_owned().await;
@@ -125,14 +133,66 @@ pub async fn list(
             }
         }
     }
-    while let Some(done) = tasks.join_next().await {
-        if let Ok((index, row)) = done
-            && let Some(slot) = rows.get_mut(index)
-        {
-            *slot = Some(row);
+    let asking = providers::ask(world, &listed, end);
+    tokio::pin!(asking);
+    let mut seen = None;
+    loop {
+        tokio::select! {
+            done = tasks.join_next() => match done {
+                None => break,
+                Some(Ok((index, row))) => if let Some(slot) = rows.get_mut(index) {
+                    *slot = Some(row);
+                },
+                Some(Err(_)) => {}
+            },
+            answer = &mut asking, if seen.is_none() => seen = Some(answer),
         }
     }
-    rows.into_iter().flatten().collect()
+    let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
+    // Whose engine answers is on, whatever its provider says.
+    if seen.is_none() && rows.iter().any(Row::is_in_doubt) {
+        seen = tokio::time::timeout_at(end.into(), asking).await.ok();
+    }
+    if let Some(seen) = &seen {
+        let doubts = rows.iter_mut().filter(|row| row.is_in_doubt());
+        join_all(doubts.map(|row| settle(world, row, seen, end))).await;
+    }
+    rows
+}
+
+impl Row {
+    /// Whether its provider knows better than what is known so far.
+    fn is_in_doubt(&self) -> bool {
+        self.record.is_some() && !matches!(self.state, State::Running | State::Incomplete(_) | State::Removing)
+    }
+}
+
+/// What the provider says of a machine whose engine did not answer, or was not asked.
+async fn settle(world: &World, row: &mut Row, seen: &Seen, end: Instant) {
+    let Some(record) = row.record.clone() else { return };
+    let Some(power) = seen.power(world, &record, end).await else { return };
+    row.state = match power {
+        // On, and its engine does not answer: that is known better here.
+        Power::Running if matches!(row.state, State::Error | State::Timeout) => return,
+        Power::Running => {
+            // Switched on by somebody else since.
+            row.state = State::Running;
+            let paths = world.store.machine_paths(&row.name);
+            return ask(row, &record, &paths, end.saturating_duration_since(Instant::now())).await;
+        }
+        Power::Stopped => State::Stopped,
+        Power::Paused => State::Paused,
+        Power::Saved => State::Saved,
+        Power::Starting => State::Starting,
+        Power::Stopping => State::Stopping,
+        Power::Error => State::Error,
+        Power::Gone => State::Gone,
+        Power::Unknown => return,
+    };
+    row.error = match power {
+        Power::Gone => Some(format!("its provider does not know it any more: machine rm {}", row.name)),
+        _ => None,
+    };
 }
 
 fn broken(name: HostName, why: String) -> Row {

@@ -2,8 +2,11 @@
 
 mod change;
 mod create;
+mod dry_run;
+mod gc;
 mod list;
 mod power;
+mod providers;
 mod provision;
 mod regenerate_certs;
 mod remove;
@@ -12,6 +15,8 @@ mod set;
 mod upgrade;
 
 pub use create::{CreateRequest, Created, OnFailure, create};
+pub use dry_run::{CreatePlan, EnginePlan, Stage, dry_run};
+pub use gc::{Deleted, Found, GcOptions, Left, NewAccount, Why, delete, find};
 pub use list::{ListOptions, Row, State, list, recorded_state, status};
 pub use power::{kill, restart, start, stop};
 pub use provision::provision;

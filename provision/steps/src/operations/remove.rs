@@ -74,6 +74,26 @@ pub async fn remove(world: &World, name: &HostName, options: RemoveOptions) -> R
     Ok(removed)
 }
 
+/// Removes a machine that its provider does not know any more, and what was made around it. `None`: it is not the
+/// machine that was meant, or its provider knows it.
+pub(super) async fn remove_gone(world: &World, name: &HostName, id: &str) -> Result<Option<Removed>> {
+    let _guard = lock(world, name).await?;
+    let mut cx = Context::new(world, world.store.read(name)?)?;
+    if cx.record.id != id {
+        return Ok(None);
+    }
+    let context = cx.driver_context(true).await?;
+    let status = cx.driver()?.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
+    if status.power != machine_driver::Power::Gone {
+        return Ok(None);
+    }
+    world.store.mark_removing(name)?;
+    cx.record.removing = true;
+    let notes = let_go(&mut cx, false).await?;
+    forget(&cx).await?;
+    Ok(Some(Removed { notes, ..Removed::default() }))
+}
+
 /// Gives up a half-made machine, for `create --on-failure remove`.
 pub(super) async fn discard(cx: &mut Context<'_>) -> Result<()> {
     cx.world.store.mark_removing(&cx.record.name.parse()?)?;
