@@ -171,28 +171,20 @@ impl Row {
 async fn settle(world: &World, row: &mut Row, seen: &Seen, end: Instant) {
     let Some(record) = row.record.clone() else { return };
     let Some(power) = seen.power(world, &record, end).await else { return };
-    row.state = match power {
-        // On, and its engine does not answer: that is known better here.
-        Power::Running if matches!(row.state, State::Error | State::Timeout) => return,
-        Power::Running => {
-            // Switched on by somebody else since.
+    match not_on(power) {
+        Some(state) => {
+            let gone = state == State::Gone;
+            row.state = state;
+            row.error = gone.then(|| format!("its provider does not know it any more: machine rm {}", row.name));
+        }
+        // Switched on by somebody else since. Of one whose engine was asked more is known here than there.
+        None if power == Power::Running && !matches!(row.state, State::Error | State::Timeout) => {
             row.state = State::Running;
             let paths = world.store.machine_paths(&row.name);
-            return ask(row, &record, &paths, end.saturating_duration_since(Instant::now())).await;
+            ask(row, &record, &paths, end.saturating_duration_since(Instant::now())).await;
         }
-        Power::Stopped => State::Stopped,
-        Power::Paused => State::Paused,
-        Power::Saved => State::Saved,
-        Power::Starting => State::Starting,
-        Power::Stopping => State::Stopping,
-        Power::Error => State::Error,
-        Power::Gone => State::Gone,
-        Power::Unknown => return,
-    };
-    row.error = match power {
-        Power::Gone => Some(format!("its provider does not know it any more: machine rm {}", row.name)),
-        _ => None,
-    };
+        None => {}
+    }
 }
 
 fn broken(name: HostName, why: String) -> Row {
@@ -251,7 +243,7 @@ pub fn recorded_state(journal: &std::path::Path, record: &Record) -> State {
 }
 
 /// What the driver says of a machine that is not simply on. Only of drivers on this computer, which answer at once and
-/// need no credential: a cloud is not asked for every `ls`.
+/// need no credential: clouds are asked once for all their machines ([`providers`]).
 async fn ask_driver(world: &World, record: &Record, left: Duration) -> Option<(State, Option<String>)> {
     let driver = world.drivers.get(&record.driver.name)?;
     let description = driver.describe();
@@ -264,7 +256,12 @@ async fn ask_driver(world: &World, record: &Record, left: Duration) -> Option<(S
         driver.inspect(&context, &record.driver.settings, &record.driver.machine).await.ok()
     };
     let status = tokio::time::timeout(left, answer).await.ok()??;
-    let state = match status.power {
+    Some((not_on(status.power)?, status.detail))
+}
+
+/// What a machine does that is not simply on.
+fn not_on(power: Power) -> Option<State> {
+    Some(match power {
         Power::Running | Power::Unknown => return None,
         Power::Stopped => State::Stopped,
         Power::Paused => State::Paused,
@@ -273,8 +270,7 @@ async fn ask_driver(world: &World, record: &Record, left: Duration) -> Option<(S
         Power::Stopping => State::Stopping,
         Power::Error => State::Error,
         Power::Gone => State::Gone,
-    };
-    Some((state, status.detail))
+    })
 }
 
 async fn ask(row: &mut Row, record: &Record, paths: &machine_host::paths::MachinePaths, left: Duration) {
