@@ -8,6 +8,8 @@ mod at_once;
 mod certs;
 mod common;
 mod digitalocean;
+mod digitalocean_kill;
+mod digitalocean_life;
 mod forward;
 mod kill;
 mod lab;

@@ -19,20 +19,22 @@ const TOKEN: &str = "a-token-of-another-provider-5f1c";
 
 /// One process, as often as it changed its words.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Seen {
+pub(crate) struct Seen {
     program: PathBuf,
-    argv: Vec<u8>,
-    environ: Vec<u8>,
+    /// Its words, each ended by a zero.
+    pub(crate) argv: Vec<u8>,
+    /// Its variables, each ended by a zero.
+    pub(crate) environ: Vec<u8>,
 }
 
 /// Reads the process table again and again until told to stop. A lab host's processes are in it too: it is a container.
-struct Watch {
+pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
     seen: JoinHandle<(BTreeSet<Seen>, usize)>,
 }
 
 impl Watch {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let seen = std::thread::spawn(move || {
@@ -60,7 +62,7 @@ impl Watch {
         Self { stop, seen }
     }
 
-    fn end(self) -> BTreeSet<Seen> {
+    pub(crate) fn end(self) -> BTreeSet<Seen> {
         self.stop.store(true, Ordering::SeqCst);
         let (seen, rounds) = self.seen.join().unwrap();
         assert!(rounds > 100, "only {rounds} looks at the process table: too few to have seen what is short");

@@ -28,7 +28,8 @@ impl DropletHosts {
         Self { lab, most, hosts: Mutex::default(), keys }
     }
 
-    fn host(&self, id: u64) -> Option<Arc<LabHost>> {
+    /// The host behind a droplet, if it has one.
+    pub fn host(&self, id: u64) -> Option<Arc<LabHost>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }

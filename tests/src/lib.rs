@@ -22,6 +22,7 @@
 //! assert_eq!(version.stdout.trim(), host.exec("docker version -f '{{.Server.Version}}'").success().stdout.trim());
 //! ```
 
+mod cloud;
 mod command;
 pub mod digitalocean;
 mod droplet_hosts;
@@ -37,6 +38,7 @@ mod registry;
 mod running;
 mod skip;
 
+pub use cloud::{Cloud, holding};
 pub use command::Cmd;
 pub use droplet_hosts::{DropletHosts, contract as digitalocean_contract, for_people as simulated_digitalocean};
 pub use env::Env;

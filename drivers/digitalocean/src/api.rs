@@ -196,7 +196,11 @@ impl<'a> Api<'a> {
         let response = request.send().await.map_err(|e| {
             tracing::debug!(path, error = %self.redact(&e.to_string()), "digitalocean: no answer");
             let causes = self.causes(&e);
-            let how = if e.is_connect() { How::Unsent(causes) } else { How::Lost(causes) };
+            let how = match () {
+                () if e.is_connect() => How::Unsent(causes),
+                () if e.is_timeout() => How::Late(causes),
+                () => How::Lost(causes),
+            };
             (self.fault(what, how), None)
         })?;
         let status = response.status();

@@ -22,6 +22,8 @@ pub(crate) enum How {
     Unsent(Vec<String>),
     /// It may have reached DigitalOcean; no whole answer came back.
     Lost(Vec<String>),
+    /// The same, after as long as we wait for one.
+    Late(Vec<String>),
     /// A whole answer came back that is not what the document says.
     Unreadable { status: StatusCode, cause: String, start: String },
     /// The rate limit would not have let it through for too long.
@@ -44,7 +46,7 @@ impl Fault {
     pub(crate) fn passing(&self) -> bool {
         match &self.how {
             How::Refused { status, .. } => matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
-            How::Unsent(_) | How::Lost(_) => true,
+            How::Unsent(_) | How::Lost(_) | How::Late(_) => true,
             // A gateway's page in place of an answer.
             How::Unreadable { .. } => true,
             How::Limited { .. } => false,
@@ -55,7 +57,7 @@ impl Fault {
     pub(crate) fn maybe_done(&self) -> bool {
         match &self.how {
             How::Refused { status, .. } => status.is_server_error() || status.as_u16() == 408,
-            How::Lost(_) | How::Unreadable { .. } => true,
+            How::Lost(_) | How::Late(_) | How::Unreadable { .. } => true,
             How::Unsent(_) | How::Limited { .. } => false,
         }
     }
@@ -94,6 +96,7 @@ impl Fault {
                 return some(ErrorKind::Transient, "look at the network, and at DIGITALOCEAN_API_URL if it is set");
             }
             How::Lost(_) => return some(ErrorKind::Transient, "run the command again: it goes on where it stopped"),
+            How::Late(_) => return some(ErrorKind::Timeout, "run the command again: it goes on where it stopped"),
             How::Unreadable { .. } => {
                 return some(
                     ErrorKind::Transient,
@@ -177,6 +180,9 @@ impl From<Fault> for DriverError {
                 vec![text]
             }
             How::Unsent(causes) => std::iter::once("DigitalOcean was not reached".to_owned()).chain(causes).collect(),
+            How::Late(causes) => {
+                std::iter::once("DigitalOcean did not answer in time".to_owned()).chain(causes).collect()
+            }
             How::Lost(causes) => std::iter::once("DigitalOcean's answer was lost".to_owned()).chain(causes).collect(),
             How::Unreadable { status, cause, start } => {
                 vec![format!("DigitalOcean's answer ({}) makes no sense: {start:?}", status.as_u16()), cause]

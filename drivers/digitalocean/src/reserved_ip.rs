@@ -37,10 +37,11 @@ pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Resul
 }
 
 async fn make(api: Api<'_>, m: &mut Machine, droplet: u64) -> Result<()> {
-    if (api.cx.resumed || m.reserved_ip_asked)
-        && let Some(ip) = find(api, droplet, true).await?
-    {
-        return take(api, m, ip);
+    if api.cx.resumed || m.reserved_ip_asked {
+        api.cx.say("looking whether the reserved IP was made already");
+        if let Some(ip) = find(api, droplet, true).await? {
+            return take(api, m, ip);
+        }
     }
     m.reserved_ip_asked = true;
     api.cx.save(m)?;

@@ -2,7 +2,7 @@
 
 use machine_host::paths::MachinePaths;
 use machine_host::record::{Jump, Record, Ssh};
-use machine_host::ssh_key::{KnownHosts, PublicKey, fingerprint, same};
+use machine_host::ssh_key::{KnownHosts, PublicKey, fingerprint, parse_public, same};
 
 use crate::ssh::{
     self, Connection, Declared, Identity, Refusal, Target, Trust, address, lookup_user_known_hosts, resolve_alias,
@@ -31,12 +31,17 @@ pub(crate) fn ssh_of(record: &Record) -> Result<&Ssh> {
 /// Where to connect, with the keys pinned so far.
 pub(crate) async fn target(world: &World, record: &Record, paths: &MachinePaths) -> Result<Target> {
     let ssh = ssh_of(record)?;
+    let mut trust = pinned(paths, &ssh.host, ssh.port)?;
+    // Whoever was killed while the host key was being replaced left either in force.
+    if let Some(pending) = &ssh.host_key_pending {
+        trust.keys.push(parse_public(pending)?);
+    }
     let mut target = Target {
         host: ssh.host.clone(),
         port: ssh.port,
         user: ssh.user.clone(),
         identity: identity(&ssh.identity, world, paths),
-        trust: pinned(paths, &ssh.host, ssh.port)?,
+        trust,
         jump: None,
     };
     if let Some(name) = &ssh.jump_host {

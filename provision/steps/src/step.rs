@@ -179,6 +179,11 @@ impl<'w> Context<'w> {
         Ok(connection)
     }
 
+    /// Whether there is a connection that works.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
+    }
+
     /// Hands over a connection that was made elsewhere.
     pub(crate) fn adopt_connection(&mut self, connection: Connection) {
         self.connection = Some(connection);

@@ -72,6 +72,15 @@ pub(crate) async fn cancelled(cancel: &mut Cancel) {
     }
 }
 
+/// Does it, unless the user wants to stop first: then it is dropped where it is, as by a kill.
+pub(crate) async fn unless_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut cancel = cancel.clone();
+    tokio::select! {
+        done = work => done,
+        () = cancelled(&mut cancel) => Err(interrupted()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,23 +2,24 @@
 key=$HOME_DIR/ssh/pending
 host=$ROOT/etc/ssh/ssh_host_ed25519_key
 [ -s "$key" ] || fail 1 "no pending host key"
-if cmp -s "$key" "$host" && cmp -s "$key.pub" "$host.pub"; then
-    say already-so
-    exit 0
-fi
 put() {
     cp "$1" "$2.$$"
     chmod "$3" "$2.$$"
     settle "$2.$$"
     mv -fT "$2.$$" "$2"
 }
-put "$key" "$host" 0600
-put "$key.pub" "$host.pub" 0644
-settle "${host%/*}"
+answer=already-so
+if ! cmp -s "$key" "$host" || ! cmp -s "$key.pub" "$host.pub"; then
+    put "$key" "$host" 0600
+    put "$key.pub" "$host.pub" 0644
+    settle "${host%/*}"
+    answer=done
+fi
+# Also where the files were there: who put them may have been killed before this.
 if [ -z "$ROOT" ]; then
     # Debian says ssh, others sshd. Socket-activated ones read the key anew by themselves.
     systemctl reload ssh.service 2>/dev/null || systemctl reload sshd.service 2>/dev/null ||
         systemctl is-active --quiet ssh.socket || systemctl is-active --quiet sshd.socket ||
         fail 1 "sshd does not reload"
 fi
-say "done"
+say "$answer"

@@ -74,6 +74,18 @@ pub trait Backing: Send + Sync {
     }
 }
 
+impl<T: Backing + ?Sized> Backing for Arc<T> {
+    fn boot(&self, order: &Order) -> Result<Option<String>, String> {
+        T::boot(self, order)
+    }
+    fn act(&self, id: u64, action: &str) -> Result<(), String> {
+        T::act(self, id, action)
+    }
+    fn delete(&self, id: u64) {
+        T::delete(self, id);
+    }
+}
+
 /// No hosts at all.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Nothing;
@@ -91,7 +103,7 @@ pub struct Simulator {
 }
 
 pub(crate) struct Shared {
-    token: String,
+    token: Mutex<String>,
     state: Mutex<State>,
     backing: Box<dyn Backing>,
     stopped: AtomicBool,
@@ -144,7 +156,7 @@ impl Simulator {
             refused: 0,
         };
         let shared = Arc::new(Shared {
-            token: token.to_owned(),
+            token: Mutex::new(token.to_owned()),
             state: Mutex::new(state),
             backing: Box::new(backing),
             stopped: AtomicBool::new(false),
@@ -157,6 +169,11 @@ impl Simulator {
     /// For `DIGITALOCEAN_API_URL`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Revokes the access token; this one is good from now on.
+    pub fn rotate(&self, token: &str) {
+        token.clone_into(&mut self.shared.token.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Changes how it behaves from now on.

@@ -1,6 +1,6 @@
 //! Who may ask for what, and what becomes of it. Main item: [`answer`].
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Checks the token, the limits and the scopes, then does it.
 pub(crate) fn answer(shared: &Arc<Shared>, request: &Request) -> Answer {
-    if request.token != shared.token {
+    if request.token != *shared.token.lock().unwrap_or_else(PoisonError::into_inner) {
         return Answer::refusal(401, "unauthorized", "Unable to authenticate you.");
     }
     let mut state = shared.lock();

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::change::lock;
 use crate::runner::{self, Begin, aftermath};
 use crate::step::{Context, unknown_driver};
+use crate::wait::unless_cancelled;
 use crate::{Error, Event, GivenSecret, GivenSecrets, Kind, Result, World, plan};
 
 /// What the user wants.
@@ -70,10 +71,16 @@ pub async fn create(world: &World, request: CreateRequest) -> Result<Created> {
     let mut cx = Context::new(world, record)?;
     cx.given = request.secrets;
     crate::bundle::check_source(&cx).map_err(early)?;
-    let context = cx.driver_context(false).await.map_err(early)?;
-    driver.check(&context, &cx.record.driver.settings).await.map_err(|e| early(e.into()))?;
-    if let Some(planner) = driver.planner() {
-        let plan = planner.plan(&context, &cx.record.driver.settings).await.map_err(|e| early(e.into()))?;
+    cx.step = "check-driver";
+    let check = async {
+        let context = cx.driver_context(false).await?;
+        driver.check(&context, &cx.record.driver.settings).await?;
+        Ok(match driver.planner() {
+            Some(planner) => Some(planner.plan(&context, &cx.record.driver.settings).await?),
+            None => None,
+        })
+    };
+    if let Some(plan) = unless_cancelled(&world.cancel, check).await.map_err(early)? {
         (world.events)(Event::Note { machine: cx.record.name.clone(), text: told(&plan) });
     }
     // Only now: a token that does not work is not worth keeping.
@@ -156,7 +163,8 @@ async fn take_secrets(cx: &mut Context<'_>) -> Result<()> {
     let typed = cx.given.values().any(|given| matches!(given, GivenSecret::Typed(_)));
     if typed {
         let (driver, context) = (cx.driver()?, cx.driver_context(true).await?);
-        driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
+        let look = driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine);
+        unless_cancelled(&cx.world.cancel, async { Ok(look.await?) }).await?;
     }
     let before = cx.record.driver.secrets.clone();
     settle_secrets(cx).await?;

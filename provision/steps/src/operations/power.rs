@@ -5,6 +5,7 @@ use machine_host::name::HostName;
 use serde_json::Value;
 
 use super::change::hold;
+use super::remove::phase;
 use crate::step::Context;
 use crate::{Error, Kind, Outcome, Result, World, watcher};
 
@@ -47,6 +48,18 @@ enum Turn {
     Restart,
 }
 
+impl Turn {
+    /// The id and the title of the driver's part.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Start => ("switch-on", "switching the machine on"),
+            Self::Stop(Stop::Politely) => ("switch-off", "asking the machine to switch itself off"),
+            Self::Stop(Stop::AtOnce) => ("switch-off", "switching the machine off at once"),
+            Self::Restart => ("switch-off-and-on", "restarting the machine"),
+        }
+    }
+}
+
 async fn turn(world: &World, name: &HostName, verb: &str, turn: Turn) -> Result<Outcome> {
     let mut held = hold(world, name).await?;
     let cx = &mut held.cx;
@@ -54,12 +67,23 @@ async fn turn(world: &World, name: &HostName, verb: &str, turn: Turn) -> Result<
     if !driver.describe().power {
         return Err(no_switch(cx, verb));
     }
-    let context = cx.driver_context(false).await?;
-    let settings = cx.record.driver.settings.clone();
-    let mut machine: Value = cx.record.driver.machine.clone();
     if let Turn::Stop(_) = turn {
         watcher::stop(world, &cx.record, &cx.paths).await?;
     }
+    let (id, title) = turn.words();
+    phase(cx, id, title, async |cx| flip(cx, turn).await).await?;
+    match turn {
+        Turn::Stop(_) => Ok(Outcome::Done),
+        Turn::Start | Turn::Restart => super::provision::run(cx, verb).await,
+    }
+}
+
+/// The driver's part; what it learnt is kept also where it fails.
+async fn flip(cx: &mut Context<'_>, turn: Turn) -> Result<()> {
+    let driver = cx.driver()?;
+    let context = cx.driver_context(false).await?;
+    let settings = cx.record.driver.settings.clone();
+    let mut machine: Value = cx.record.driver.machine.clone();
     let result = match turn {
         Turn::Start => driver.start(&context, &settings, &mut machine).await,
         Turn::Stop(how) => driver.stop(how, &context, &settings, &mut machine).await,
@@ -70,11 +94,7 @@ async fn turn(world: &World, name: &HostName, verb: &str, turn: Turn) -> Result<
     result?;
     let status = driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
     crate::steps::take_over(cx, &status, driver.describe().injects_host_key)?;
-    cx.save()?;
-    match turn {
-        Turn::Stop(_) => Ok(Outcome::Done),
-        Turn::Start | Turn::Restart => super::provision::run(cx, verb).await,
-    }
+    cx.save()
 }
 
 fn no_switch(cx: &Context<'_>, verb: &str) -> Error {

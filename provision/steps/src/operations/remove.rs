@@ -15,6 +15,7 @@ use crate::engine_config::{naming_live_restore, with_live_restore};
 use crate::script::run_script;
 use crate::ssh::Input;
 use crate::step::Context;
+use crate::wait::unless_cancelled;
 use crate::{Error, Event, Kind, Outcome, Result, World, docker_context, engine_config, watcher};
 use machine_engine::{daemon, layout};
 
@@ -54,8 +55,12 @@ pub async fn remove(world: &World, name: &HostName, options: RemoveOptions) -> R
         }
         Err(e) => return Err(e.into()),
     };
-    world.store.mark_removing(name)?;
     let mut cx = Context::new(world, record)?;
+    if !options.force && cx.driver().is_ok() {
+        // Without its credentials nothing can begin: the machine then stays what it was.
+        unless_cancelled(&world.cancel, cx.driver_context(true)).await?;
+    }
+    world.store.mark_removing(name)?;
     cx.record.removing = true;
     let mut removed = Removed::default();
     match let_go(&mut cx, options.uninstall).await {
@@ -102,17 +107,19 @@ pub(super) async fn discard(cx: &mut Context<'_>) -> Result<()> {
     forget(cx).await
 }
 
-/// Tells the user of a part of removing that takes its time.
-async fn phase(
+/// Tells the user of a part that takes its time and is no step, and ends it when the user wants to stop.
+pub(super) async fn phase(
     cx: &mut Context<'_>,
     id: &'static str,
     title: &str,
     part: impl AsyncFnOnce(&mut Context<'_>) -> Result<()>,
 ) -> Result<()> {
     let (events, machine, step) = (cx.world.events.clone(), cx.record.name.clone(), id.to_owned());
+    let cancel = cx.world.cancel.clone();
+    cx.step = id;
     events(Event::Started { machine: machine.clone(), step: step.clone(), title: title.to_owned() });
     let begun = Instant::now();
-    let result = part(cx).await;
+    let result = unless_cancelled(&cancel, part(cx)).await;
     let took = begun.elapsed();
     events(match &result {
         Ok(()) => Event::Finished { machine, step, outcome: Outcome::Done, took },
@@ -146,9 +153,18 @@ async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
             notes.push("the engine and its containers stay on the host; its TCP port is closed (--uninstall removes the engine)".to_owned());
         }
     }
-    let context = cx.driver_context(true).await?;
-    driver.remove(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
+    if description.injects_host_key {
+        phase(cx, "remove-machine", "removing the machine at its provider", away).await?;
+    } else {
+        away(cx).await?;
+    }
     Ok(notes)
+}
+
+/// The provider's side.
+async fn away(cx: &mut Context<'_>) -> Result<()> {
+    let context = cx.driver_context(true).await?;
+    Ok(cx.driver()?.remove(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?)
 }
 
 /// Whether we may have changed anything on the host: from the claim on, in whatever operation it was.
