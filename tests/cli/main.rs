@@ -1,12 +1,16 @@
 //! The program from outside: an empty home, a cleared environment, no lab.
 
 mod arrows;
+mod cloud;
 mod create;
 mod credentials;
 mod docs;
+mod dry_run;
 mod env_command;
+mod gc;
 mod handover;
 mod harness;
+mod providers;
 mod reading;
 mod record;
 mod signals;

@@ -236,3 +236,21 @@ fn state(left: &Left) -> Option<&'static str> {
         Power::Unknown => "Unknown",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_titles_and_documentation_agree() {
+        let page = include_str!("../../../../docs/output.md");
+        let row = page.lines().find(|line| line.starts_with("| `gc` | ")).expect("docs/output.md has the fields of gc");
+        for column in COLUMNS {
+            assert!(row.contains(&format!(".{}", column.field)), "docs/output.md lacks {}", column.field);
+        }
+        let titles: Value = COLUMNS.iter().map(|column| (column.field.to_owned(), Value::from(column.title))).collect();
+        for table in [TABLE, TABLE_OF_ALL] {
+            assert!(format_rows(table, COLUMNS, std::slice::from_ref(&titles)).is_ok(), "{table}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `machine create --dry-run`: the plan and its price, and nothing made anywhere.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use machine_tests::Output;
+use serde_json::{Value, json};
+
+use crate::cloud::{Cloud, assert_documented};
+
+fn plans(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"))
+}
+
+/// Every file below, with its bytes.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.expect("our own folder").path();
+        if path.is_dir() {
+            all.insert(path.display().to_string(), Vec::new());
+            all.extend(contents(&path));
+        } else if path.is_file() {
+            all.insert(path.display().to_string(), std::fs::read(&path).expect("our own file"));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_dry_run_says_everything_and_makes_nothing() {
+    let cloud = Cloud::new();
+    let env = &cloud.env;
+    let root = env.store().parent().expect("a folder").to_owned();
+    let before = contents(&root);
+    let flags = [
+        "-d",
+        "digitalocean",
+        "--digitalocean-firewall",
+        "80",
+        "--digitalocean-tags",
+        "web",
+        "--engine-label",
+        "tier=db",
+    ];
+    let dry = env.run(&[&["create", "web-1", "web-2", "--dry-run=json"], &flags[..]].concat()).success();
+    let dry = dry.says(&[
+        "web-2: s-1vcpu-1gb in nyc3 with Debian 13 x64: $0.00893 an hour, at most $6 a month; nothing was made",
+    ]);
+    let dry = plans(&dry);
+    assert_eq!(dry.as_array().map(Vec::len), Some(2));
+    let plan = &dry[0];
+    assert_documented(plan, "`create --dry-run` writes");
+    assert_eq!(
+        (&plan["name"], &plan["driver"], &plan["stage"]),
+        (&json!("web-1"), &json!("digitalocean"), &json!("new"))
+    );
+    assert_eq!(plan["price"], json!({ "currency": "USD", "hourly": 0.00893, "monthly": 6.0 }));
+    assert_eq!(plan["settings"]["size"], "s-1vcpu-1gb");
+    assert_eq!(plan["engine_options"]["labels"], json!(["tier=db"]));
+    let source = plan["engine"]["from"].as_str().expect("no bundle is kept here");
+    assert!(source.starts_with("debian:") || source.starts_with("docker:"), "{source}");
+    let kinds: Vec<_> = plan["makes"].as_array().expect("a list").iter().map(|thing| thing["kind"].clone()).collect();
+    assert_eq!(kinds, ["ssh-key", "firewall", "droplet"]);
+    let droplet = &plan["makes"][2]["details"];
+    assert_eq!((&droplet["image"], &droplet["region"]), (&json!("debian-13-x64"), &json!("nyc3")));
+    assert_eq!(droplet["tags"], json!(["machine-id:MACHINE-ID", "machine-store:STORE-ID", "machine", "web"]));
+    assert_eq!(contents(&root), before, "something was written");
+    assert!(!env.store().exists());
+    assert!(cloud.sent("GET") > 0 && cloud.sent("GET") == cloud.simulator.exchanges().len(), "only looks");
+
+    // YAML is for people, and the token is nowhere.
+    let yaml = env.run(&["create", "web-1", "-d", "digitalocean", "--dry-run"]).success();
+    assert!(yaml.stdout.starts_with("- name: web-1\n  driver: digitalocean\n"), "{yaml}");
+    assert!(!format!("{yaml}").contains("5ecre7"), "{yaml}");
+    cloud.assert_contract();
+}
+
+#[test]
+fn a_dry_run_ends_as_create_would() {
+    let mut cloud = Cloud::new();
+    cloud.make(&cloud.env, "web-1", &[]);
+    let (store, sent) = (contents(&cloud.env.store()), cloud.sent("POST"));
+    let run = |name: &str, more: &[&str]| cloud.env.run(&[&["create", name, "--dry-run=json"], more].concat());
+    let half = run("web-1", &[]).success().says(&["web-1: would go on at await-ssh; nothing was done"]);
+    assert_eq!(plans(&half)[0]["stage"], "goes-on");
+    let other = ["-d", "digitalocean", "--digitalocean-size", "s-1vcpu-2gb"];
+    let _ = run("web-1", &other).failure(3).says(&["already exists, with other settings", "size: it is s-1vcpu-1gb"]);
+    let refused = run("new", &["-d", "digitalocean", "--digitalocean-size", "huge"]).failure(3);
+    assert_eq!(refused.says(&["DigitalOcean has no size huge"]).stdout, "");
+    let _ = run("new", &["-d", "digitalocean", "--engine-bundle", "dir:/no/such"]).failure(3);
+    let made = ["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:9"];
+    let nothing = cloud.env.run(&[&made[..], &["--dry-run=json"]].concat()).success();
+    assert_eq!((&plans(&nothing)[0]["makes"], &plans(&nothing)[0]["engine"]), (&Value::Null, &Value::Null));
+    assert_eq!(contents(&cloud.env.store()), store);
+    assert_eq!(cloud.sent("POST"), sent);
+    let _ = cloud.env.run(&made).success();
+    let so = cloud.env.run(&["create", "x", "--dry-run=json"]).success().says(&["x: already so"]);
+    assert_eq!(plans(&so)[0]["stage"], "already-so");
+    cloud.env.set("DIGITALOCEAN_ACCESS_TOKEN", "dop_v1_wrong");
+    let _ = cloud.env.run(&["create", "new", "-d", "digitalocean", "--dry-run"]).failure(3).says(&["access token"]);
+}
+
+#[test]
+fn create_says_the_price_before_anything_is_made() {
+    let cloud = Cloud::new();
+    let mut running = cloud.begin(&cloud.env, "web-1", &[]);
+    running.wait_for("await-ssh", std::time::Duration::from_secs(120));
+    let said = running.kill().stderr;
+    let price = said.find("web-1: s-1vcpu-1gb in nyc3 with Debian 13 x64: $0.00893 an hour, at most $6 a month");
+    assert!(price.is_some_and(|at| at < said.find("is asked for").unwrap_or(0)), "{said}");
+}
