@@ -60,7 +60,8 @@ pub(crate) fn keyboard(is_terminal: bool) -> mpsc::Receiver<Keyboard> {
     }
     tokio::spawn(async move {
         let mut stdin = tokio::io::stdin();
-        let mut bytes = vec![0; 8192];
+        // A whole SSH packet and more: what is typed is small, what is piped is not.
+        let mut bytes = vec![0; 64 << 10];
         loop {
             let message = match stdin.read(&mut bytes).await {
                 Ok(0) | Err(_) => Keyboard::End,

@@ -6,13 +6,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::{atomic, clock};
+use crate::{atomic, clock, small_file};
 
 /// A step's name in the journal, in errors and in documents, e.g. `upload-engine`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -337,24 +337,15 @@ impl Journal {
     /// The last event, read from the file's end alone: `ls` asks this of a thousand machines. [`Event::End`] means that
     /// all is well. `None` for an empty journal.
     pub fn last(path: &Path) -> Result<Option<Stamped>> {
-        const TAIL: u64 = 4096;
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut file = File::open(path)?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = match read() {
-            Ok(bytes) => bytes,
+        let (bytes, whole) = match small_file::read_end(path) {
+            Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        match bytes.rsplit(|byte| *byte == b'\n').find_map(parse) {
+        match bytes.rsplit(|byte| *byte == b'\n').filter(|line| !line.is_empty()).find_map(parse) {
             Some(last) => Ok(Some(last)),
-            // One line longer than the tail, an error's text: then read it all.
-            None if bytes.len() as u64 >= TAIL => Ok(Self::events(path)?.pop()),
+            // One line longer than what was read, an error's text: then read it all.
+            None if !whole => Ok(Self::events(path)?.pop()),
             None => Ok(None),
         }
     }
@@ -375,153 +366,4 @@ fn open_to_append(path: &Path) -> Result<File> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "tests put files there as others leave them")]
-mod tests {
-    use super::*;
-
-    const KEYS: StepId = StepId::new("make-keys");
-    const MAKE: StepId = StepId::new("create-machine");
-
-    fn begin(operation: &str) -> Event {
-        Event::Begin { operation: operation.into() }
-    }
-    fn end(operation: &str) -> Event {
-        Event::End { operation: operation.into() }
-    }
-    fn started(step: StepId, stage: Option<&str>) -> Event {
-        Event::Started { step, stage: stage.map(Into::into) }
-    }
-    fn finished(step: StepId, stage: Option<&str>) -> Event {
-        Event::Finished { step, stage: stage.map(Into::into), warning: None }
-    }
-    fn failed(step: StepId, stage: Option<&str>, message: &str) -> Event {
-        Event::Failed { step, stage: stage.map(Into::into), message: message.into() }
-    }
-
-    fn story() -> Vec<Event> {
-        vec![
-            begin("create"),
-            started(KEYS, None),
-            finished(KEYS, None),
-            started(MAKE, None),
-            started(MAKE, Some("disk")),
-            finished(MAKE, Some("disk")),
-            started(MAKE, Some("boot")),
-            failed(MAKE, Some("boot"), "no \"KVM\"\nhere"),
-            begin("create"),
-            started(MAKE, None),
-            started(MAKE, Some("boot")),
-            finished(MAKE, Some("boot")),
-            finished(MAKE, None),
-            end("create"),
-            begin("provision"),
-        ]
-    }
-
-    #[test]
-    fn a_create_that_fails_and_goes_on() {
-        let mut state = State::default();
-        let mut seen = Vec::new();
-        for event in story() {
-            state = next(state, &event).unwrap();
-            seen.push((state.done.len(), state.stopped_at().map(ToString::to_string), state.complete()));
-        }
-        let make = Some("create-machine".to_owned());
-        assert_eq!(seen[7], (1, make.clone(), false));
-        assert_eq!(seen[8], (1, None, false), "going on keeps what is done");
-        assert_eq!(seen[10], (1, make, false));
-        assert_eq!(seen[13], (2, None, true));
-        assert_eq!(seen[14], (0, None, false), "another operation begins anew");
-        assert!(state.has_completed("create") && !state.has_completed("provision"));
-    }
-
-    #[test]
-    fn live_and_read_back_agree_wherever_the_writer_is_killed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.jsonl");
-        let mut journal = Journal::open(&path).unwrap();
-        assert!(!path.exists(), "opening makes nothing");
-        assert_eq!(Journal::last(&path).unwrap(), None);
-        let mut states = vec![(0, State::default())];
-        for event in story() {
-            journal.append(event.clone()).unwrap();
-            let length = std::fs::metadata(&path).unwrap().len();
-            states.push((length, journal.state().clone()));
-            assert_eq!(Journal::last(&path).unwrap().unwrap().event, event);
-        }
-        let whole = std::fs::read(&path).unwrap();
-        for cut in 0..=whole.len() {
-            let path = dir.path().join("cut");
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut journal = Journal::open(&path).unwrap();
-            // A line without its line feed is whole, too.
-            let (_, expected) = states.iter().rfind(|(length, _)| *length <= cut as u64 + 1).unwrap();
-            assert_eq!(journal.state(), expected, "cut at {cut}");
-            if cut % 7 == 0 || cut > whole.len() - 3 {
-                journal.append(begin("rm")).unwrap();
-                let again = Journal::open(&path).unwrap();
-                assert_eq!(again.state(), journal.state());
-                assert_eq!(again.state().operation.as_deref(), Some("rm"));
-            }
-        }
-    }
-
-    #[test]
-    fn refusals_leave_no_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.jsonl");
-        let mut journal = Journal::open(&path).unwrap();
-        assert!(journal.append(started(KEYS, None)).is_err());
-        journal.append(begin("create")).unwrap();
-        let bad = [finished(KEYS, None), started(KEYS, Some("disk")), failed(KEYS, None, "x"), end("rm")];
-        for event in bad {
-            let error = journal.append(event).unwrap_err();
-            assert_eq!(error.kind(), crate::Kind::Internal);
-        }
-        journal.append(started(KEYS, None)).unwrap();
-        let error = journal.append(started(MAKE, None)).unwrap_err();
-        assert_eq!(error.to_string(), "the journal refuses \"started create-machine\" now: another step is running");
-        assert!(journal.append(end("create")).is_err());
-        assert_eq!(Journal::events(&path).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn newer_events_are_passed_over_and_impossible_stories_are_damage() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.jsonl");
-        std::fs::write(
-            &path,
-            "{\"time\":\"t\",\"event\":\"begin\",\"operation\":\"create\",\"more\":1}\n{\"time\":\"t\",\"event\":\"paused\"}\n\0\0\0\n",
-        )
-        .unwrap();
-        assert_eq!(Journal::open(&path).unwrap().state().operation.as_deref(), Some("create"));
-        std::fs::write(&path, "{\"time\":\"t\",\"event\":\"end\",\"operation\":\"create\"}\n").unwrap();
-        let mut journal = Journal::open(&path).unwrap();
-        assert!(journal.damage().unwrap().starts_with("line 1: the journal refuses \"end create\""));
-        assert_eq!(journal.state(), &State::default());
-        journal.append(begin("rm")).unwrap();
-        assert_eq!(journal.damage(), None);
-        assert_eq!(Journal::open(&path).unwrap().damage(), None);
-    }
-
-    #[test]
-    fn the_last_event_is_found_behind_a_long_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.jsonl");
-        let mut journal = Journal::open(&path).unwrap();
-        journal.append(begin("create")).unwrap();
-        journal.append(started(KEYS, None)).unwrap();
-        journal.append(failed(KEYS, None, &"long ".repeat(2000))).unwrap();
-        assert!(matches!(Journal::last(&path).unwrap().unwrap().event, Event::Failed { .. }));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_file_is_private_from_creation() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.jsonl");
-        Journal::open(&path).unwrap().append(begin("create")).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-}
+mod tests;

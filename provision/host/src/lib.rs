@@ -13,6 +13,7 @@ pub mod name;
 pub mod paths;
 pub mod record;
 pub mod secrets;
+mod small_file;
 pub mod ssh_key;
 pub mod store;
 pub mod tls;

@@ -18,6 +18,7 @@ use crate::lock::{self, Lock, Locks};
 use crate::name::HostName;
 use crate::paths::{GONE, LOCKS, MARK, MachinePaths, NEW, StorePaths, TEMPORARY};
 use crate::record::{RECORD_VERSION, Record};
+use crate::small_file;
 
 /// The version of `store.json` this program writes.
 pub const STORE_VERSION: u32 = 1;
@@ -232,7 +233,7 @@ impl Store {
 
     fn read_bytes(&self, name: &HostName) -> Result<(PathBuf, Vec<u8>)> {
         let path = self.machine_paths(name).record();
-        match fs::read(&path) {
+        match small_file::read(&path) {
             Ok(bytes) => Ok((path, bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound && self.exists(name) => {
                 Err(damaged(name, &path, "the file is missing".into()))
