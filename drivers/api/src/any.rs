@@ -7,7 +7,9 @@ use std::pin::Pin;
 use serde_json::Value;
 
 use crate::driver::{Driver, PowerSwitch, Stop};
-use crate::{AnyListAll, AnyPlanner, Context, DriverError, ErrorKind, Result, SecretNote, Status, list_all, plan};
+use crate::{
+    AnyListAll, AnyPlanner, Context, DriverError, ErrorKind, Finding, Result, SecretNote, Status, list_all, plan,
+};
 
 /// A boxed future that borrows from its caller.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -59,6 +61,8 @@ pub trait AnyDriver: Send + Sync {
     -> BoxFuture<'a, Result<Status>>;
     /// See [`Driver::remove`].
     fn remove<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a Value) -> BoxFuture<'a, Result<()>>;
+    /// See [`Driver::examine`].
+    fn examine<'a>(&'a self, cache_dir: &'a Path) -> BoxFuture<'a, Vec<Finding>>;
     /// See [`PowerSwitch::start`]. Only call where [`Description::power`] says so.
     fn start<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>>;
     /// See [`PowerSwitch::stop`].
@@ -144,6 +148,10 @@ impl<D: Driver> AnyDriver for D {
         Box::pin(async move {
             Driver::remove(self, cx, &from_value("settings", settings)?, &from_value("machine", machine)?).await
         })
+    }
+
+    fn examine<'a>(&'a self, cache_dir: &'a Path) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(Driver::examine(self, cache_dir))
     }
 
     fn start<'a>(&'a self, cx: &'a Context, settings: &'a Value, machine: &'a mut Value) -> BoxFuture<'a, Result<()>> {

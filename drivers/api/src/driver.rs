@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::list_all::{ListAll, NoList};
 use crate::plan::{NoPlanner, Planner};
-use crate::{Context, Result, Secret, Status};
+use crate::{Context, Finding, Result, Secret, Status};
 
 /// A kind of place a host can live.
 ///
@@ -72,6 +72,13 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Removes whatever exists of it, from any stage, any number of times.
     fn remove(&self, cx: &Context, s: &Self::Settings, m: &Self::Machine) -> impl Future<Output = Result<()>> + Send;
+
+    /// What it needs of this computer and what of that is there, for `machine doctor`. Changes nothing but caches.
+    /// A driver that only talks to others needs nothing.
+    fn examine(&self, cache_dir: &Path) -> impl Future<Output = Vec<Finding>> + Send {
+        let _ = cache_dir;
+        std::future::ready(Vec::new())
+    }
 
     /// The switch, for drivers that have one.
     fn power(&self) -> Option<&Self::Power>;

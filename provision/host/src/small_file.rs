@@ -31,18 +31,9 @@ pub(crate) fn read_end(path: &Path) -> Result<(Vec<u8>, bool)> {
 
 /// The first bytes; fewer than [`PIECE`] only where the file ends.
 fn begin(path: &Path) -> Result<(File, Vec<u8>)> {
-    let mut file = File::open(path)?;
-    let mut bytes = vec![0; PIECE];
-    let mut length = 0;
-    while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(length);
+    let file = File::open(path)?;
+    let mut bytes = Vec::with_capacity(PIECE);
+    (&file).take(PIECE as u64).read_to_end(&mut bytes)?;
     Ok((file, bytes))
 }
 

@@ -36,30 +36,53 @@ pub(crate) enum Written {
 /// Makes or mends the machine's context.
 pub(crate) fn write(docker_config: &Path, record: &Record, paths: &MachinePaths) -> Result<Written> {
     let place = Place::of(docker_config, record);
-    let ours = place.is_ours(&record.id);
-    if ours == Some(false) {
-        return Ok(Written::NotOurs);
+    let stale = match stale(&place, record, paths)? {
+        None => return Ok(Written::NotOurs),
+        Some(files) if files.is_empty() => return Ok(Written::AlreadySo),
+        Some(files) => files,
+    };
+    for dir in [place.tls.parent(), Some(place.tls.as_path())].into_iter().flatten() {
+        if uses_tls(record, paths) {
+            atomic::create_dir_private(dir)?;
+        }
+    }
+    create_public(place.meta.parent().unwrap_or(&place.meta))?;
+    for (path, bytes, mode) in stale {
+        atomic::write(&path, bytes, mode)?;
+    }
+    Ok(Written::Done)
+}
+
+/// What [`write()`] would answer, writing nothing.
+pub(crate) fn look(docker_config: &Path, record: &Record, paths: &MachinePaths) -> Result<Written> {
+    let stale = stale(&Place::of(docker_config, record), record, paths)?;
+    Ok(stale.map_or(Written::NotOurs, |files| if files.is_empty() { Written::AlreadySo } else { Written::Done }))
+}
+
+type Whole = (PathBuf, Vec<u8>, Mode);
+
+/// The files that are missing or wrong, in the order in which they are written; `None` for a context that is not ours.
+fn stale(place: &Place, record: &Record, paths: &MachinePaths) -> Result<Option<Vec<Whole>>> {
+    if place.is_ours(&record.id) == Some(false) {
+        return Ok(None);
     }
     let meta = json!({
         "Name": place.name,
         "Metadata": { "Description": format!("machine {}", record.name), MARK: record.id },
         "Endpoints": { "docker": { "Host": endpoint_url(record)?, "SkipTLSVerify": false } },
     });
-    let mut changed = false;
+    let mut files = Vec::new();
     // TLS first, the description last: a context that can be seen is whole.
     if uses_tls(record, paths) {
-        for dir in [place.tls.parent(), Some(place.tls.as_path())].into_iter().flatten() {
-            atomic::create_dir_private(dir)?;
-        }
         for (name, from) in
             [("ca.pem", paths.ca_cert()), ("cert.pem", paths.client_cert()), ("key.pem", paths.client_key())]
         {
-            changed |= put(&place.tls.join(name), &read(&from)?, Mode::Private)?;
+            files.push((place.tls.join(name), read(&from)?, Mode::Private));
         }
     }
-    create_public(place.meta.parent().unwrap_or(&place.meta))?;
-    changed |= put(&place.meta, meta.to_string().as_bytes(), Mode::Public)?;
-    Ok(if changed { Written::Done } else { Written::AlreadySo })
+    files.push((place.meta.clone(), meta.to_string().into_bytes(), Mode::Public));
+    files.retain(|(path, bytes, _)| !std::fs::read(path).is_ok_and(|old| old == *bytes));
+    Ok(Some(files))
 }
 
 /// Removes the machine's context, if it is ours.
@@ -107,14 +130,6 @@ impl Place {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::failure(format!("cannot read {}", path.display())).caused_by(&e))
-}
-
-fn put(path: &Path, bytes: &[u8], mode: Mode) -> Result<bool> {
-    if std::fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(false);
-    }
-    atomic::write(path, bytes, mode)?;
-    Ok(true)
 }
 
 /// Folders of docker's own store keep docker's mode; only new ones are made, and under no umask can others write them.
