@@ -8,6 +8,7 @@ mod arch;
 mod archive;
 mod build;
 mod cache;
+mod client;
 pub mod daemon;
 mod debian;
 mod elf;

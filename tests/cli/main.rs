@@ -6,6 +6,7 @@ mod create;
 mod credentials;
 mod docs;
 mod dry_run;
+mod doctor;
 mod env_command;
 mod gc;
 mod handover;

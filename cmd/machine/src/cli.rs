@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Config(commands::config::ConfigArgs),
     Create(Box<commands::create::CreateArgs>),
     Credentials(commands::credentials::CredentialsArgs),
+    Doctor(commands::doctor::DoctorArgs),
     Env(commands::env::EnvArgs),
     Forward(commands::forward::ForwardArgs),
     Gc(commands::gc::GcArgs),

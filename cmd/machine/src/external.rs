@@ -1,6 +1,7 @@
 //! The programs of this computer we hand over to: ssh, scp, rsync, sshfs.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 
 use crate::env_vars;
@@ -13,6 +14,11 @@ pub(crate) fn find(program: &str) -> bool {
         let file = dir.join(program);
         file.is_file() || cfg!(windows) && file.with_extension("exe").is_file()
     })
+}
+
+/// Whether programs in this folder are found.
+pub(crate) fn on_path(folder: &Path) -> bool {
+    env_vars::PATH.get_os().is_some_and(|path| std::env::split_paths(&path).any(|dir| dir == folder))
 }
 
 /// The error for a program that is not there.

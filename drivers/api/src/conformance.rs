@@ -8,12 +8,13 @@ mod play;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use self::play::{Play, STORE, Saving, lock};
-use crate::{AnyDriver, BoxFuture, Driver, Power, Stop, Stores};
+use crate::{AnyDriver, BoxFuture, Context, Driver, Power, Stop, Stores};
 
 /// What can be made to happen to a call that changes something at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

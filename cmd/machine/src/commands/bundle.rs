@@ -13,7 +13,7 @@ use crate::output;
 use crate::output::document::{self, Column, DocumentFormat, format_rows};
 use crate::report::{Report, ReportArgs};
 use crate::session::Session;
-use crate::{operation, signals, world};
+use crate::{external, operation, signals, world};
 
 /// Build, check and choose the engines that machines get
 #[derive(Debug, clap::Args)]
@@ -67,6 +67,14 @@ enum BundleCommand {
         /// The .tar.gz [default: the bundle's name, here]
         file: Option<PathBuf>,
     },
+    /// Take the docker client out of a bundle, for this computer; prints where it is
+    Client {
+        /// The file [default: ~/.local/bin/docker]
+        file: Option<PathBuf>,
+        /// Name, or beginning of a digest [default: the bundle that new machines get]
+        #[arg(long)]
+        bundle: Option<String>,
+    },
     /// Remove bundles from this computer; machines keep theirs
     Rm {
         /// Names, or beginnings of digests
@@ -119,6 +127,7 @@ pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandErro
             cache.export(&bundle, &file)?;
             session.out.line(&file.display().to_string())
         }
+        BundleCommand::Client { file, bundle } => client(session, &cache, file, bundle.as_deref()),
         BundleCommand::Rm { bundles } => {
             let bundles = bundles.iter().map(|name| find(&cache, name)).collect::<Result<Vec<_>, _>>()?;
             for bundle in bundles {
@@ -158,6 +167,44 @@ fn find(cache: &Cache, name: &str) -> Result<Bundle, CommandError> {
     })
 }
 
+fn client(session: &Session, cache: &Cache, file: Option<PathBuf>, name: Option<&str>) -> Result<(), CommandError> {
+    let bundle = match name {
+        Some(name) => find(cache, name)?,
+        None => for_new_machines(session, cache)?,
+    };
+    let file = match file {
+        Some(file) => file,
+        None => world::home()?.join(".local/bin/docker"),
+    };
+    bundle.write_client(&file)?;
+    let folder = file.parent().unwrap_or(&file);
+    if !external::on_path(folder) {
+        output::say(&format!("{} is not on the PATH", folder.display()));
+    }
+    session.out.line(&file.display().to_string())
+}
+
+/// The bundle chosen, or the one that the default source gave before.
+fn for_new_machines(session: &Session, cache: &Cache) -> Result<Bundle, CommandError> {
+    let arch = here()?;
+    if let Some(chosen) = cache.default(arch)? {
+        return Ok(chosen);
+    }
+    let env = world::build_env(session)?;
+    machine_engine::prepared(&machine_engine::default_source(&env), arch, cache, &env)?.ok_or_else(|| {
+        CommandError::new(Kind::NotFound, "there is no bundle on this computer yet")
+            .hint("make one: machine bundle build")
+    })
+}
+
+/// This computer's processor.
+fn here() -> Result<Arch, CommandError> {
+    Arch::here().ok_or_else(|| {
+        CommandError::usage("this computer's processor is none that engines are built for")
+            .hint("name one with --arch: amd64 or arm64")
+    })
+}
+
 fn parse_arch(text: &str) -> Result<Arch, CommandError> {
     text.parse().map_err(|e: machine_engine::Error| CommandError::from(e).of(Kind::Usage))
 }
@@ -178,10 +225,7 @@ fn build(
     };
     let arch = match arch {
         Some(text) => parse_arch(text)?,
-        None => Arch::here().ok_or_else(|| {
-            CommandError::usage("this computer's processor is none that engines are built for")
-                .hint("name one with --arch: amd64 or arm64")
-        })?,
+        None => here()?,
     };
     let report = Report::new(args, session.global.debug);
     let result = operation::runtime()?.block_on(async {

@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod create;
 mod create_plan;
 pub(crate) mod credentials;
+pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod forward;
 pub(crate) mod gc;
@@ -54,6 +55,7 @@ pub(crate) fn run(
         Command::Config(args) => config::run(session, &args),
         Command::Create(args) => create::run(session, *args, matches, choice),
         Command::Credentials(args) => credentials::run(session, args),
+        Command::Doctor(args) => doctor::run(session, &args),
         Command::Env(args) => env::run(session, &args),
         Command::Forward(args) => forward::run(session, &args),
         Command::Gc(args) => gc::run(session, &args),

@@ -13,7 +13,7 @@ pub(super) const STORE: &str = "00000000-0000-4000-8000-00000000000a";
 
 /// One machine as the core holds it: what is on disk, and what is only in memory.
 pub(super) struct Play<'w, W> {
-    world: &'w W,
+    pub(super) world: &'w W,
     pub(super) id: String,
     pub(super) settings: Value,
     /// What a kill would leave.
