@@ -136,14 +136,6 @@ pub async fn prepare(
     locked(source, &keyed, arch, cache, env, progress, None).await
 }
 
-/// The bundle that this source gave before; neither asks the network nor builds.
-///
-/// # Errors
-/// The cache cannot be read.
-pub fn prepared(source: &Source, arch: Arch, cache: &Cache, env: &BuildEnv) -> Result<Option<Bundle>> {
-    known(&keyed(source, env)?, arch, cache)
-}
-
 /// Builds the bundle anew from its source, asking the network. Two processes building the same thing do it once.
 ///
 /// # Errors

@@ -191,7 +191,7 @@ fn for_new_machines(session: &Session, cache: &Cache) -> Result<Bundle, CommandE
         return Ok(chosen);
     }
     let env = world::build_env(session)?;
-    machine_engine::prepared(&machine_engine::default_source(&env), arch, cache, &env)?.ok_or_else(|| {
+    machine_engine::built_before(&machine_engine::default_source(&env), arch, cache, &env)?.ok_or_else(|| {
         CommandError::new(Kind::NotFound, "there is no bundle on this computer yet")
             .hint("make one: machine bundle build")
     })

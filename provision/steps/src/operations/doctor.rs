@@ -58,7 +58,7 @@ fn engine(world: &World) -> Finding {
     let source = machine_engine::default_source(&world.build);
     let found = world.bundles.default(arch).and_then(|chosen| match chosen {
         Some(chosen) => Ok(Some(chosen)),
-        None => machine_engine::prepared(&source, arch, &world.bundles, &world.build),
+        None => machine_engine::built_before(&source, arch, &world.bundles, &world.build),
     });
     match found {
         Ok(Some(bundle)) => Finding::fine(WHAT, format!("{}, on this computer", bundle.manifest.name)),

@@ -2,9 +2,9 @@
 
 mod change;
 mod create;
+mod doctor;
 mod dry_run;
 mod gc;
-mod doctor;
 mod list;
 mod power;
 mod providers;
@@ -16,9 +16,9 @@ mod set;
 mod upgrade;
 
 pub use create::{CreateRequest, Created, OnFailure, create};
+pub use doctor::{Examined, examine};
 pub use dry_run::{CreatePlan, EnginePlan, Stage, dry_run};
 pub use gc::{Deleted, Found, GcOptions, Left, NewAccount, Why, delete, find};
-pub use doctor::{Examined, examine};
 pub use list::{ListOptions, Row, State, list, recorded_state, status};
 pub use power::{kill, restart, start, stop};
 pub use provision::provision;
