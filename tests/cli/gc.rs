@@ -90,6 +90,12 @@ fn a_machine_gone_at_its_provider_is_listed_and_forgotten_with_all_around_it() {
     let listed = env.run(&["gc", "-o", "json"]).success();
     assert_eq!(kinds(&listed), ["record"]);
     assert_eq!((&found(&listed)[0]["id"], &found(&listed)[0]["why"]), (&"record/gone".into(), &"gone".into()));
+    // With another account's token nothing can be said of a machine.
+    let uuid = cloud.simulator.account(|account| std::mem::replace(&mut account.uuid, "another".to_owned()));
+    let refused = env.run(&["gc", "--delete", "-y"]).failure(5);
+    let _ = refused.says(&["gone: error: the access token is not of the DigitalOcean account that gone was made in"]);
+    let _ = env.run(&["rm", "-y", "gone"]).failure(5).says(&["is not of the DigitalOcean account"]);
+    cloud.simulator.account(|account| account.uuid = uuid);
     let _ = env.run(&["gc", "--delete", "-y"]).success().says(&["record/gone: deleted"]);
     assert_eq!(env.run(&["ls", "-q"]).success().stdout, "elsewhere\nkept\n");
     assert_eq!(cloud.kinds(), ["droplet", "key"]);

@@ -29,8 +29,9 @@ pub(crate) struct Catalogue {
     image: Mutex<Option<(Whose, Image)>>,
 }
 
+/// Whose it is.
 #[derive(Debug, PartialEq, Eq)]
-struct Key {
+pub(crate) struct Key {
     base: String,
     // A hash only: nothing that prints may hold a token.
     token: u64,
@@ -48,7 +49,7 @@ pub(crate) struct Shop {
 }
 
 impl Key {
-    fn new(api: Api<'_>, of: Option<&str>) -> Self {
+    pub(crate) fn new(api: Api<'_>, of: Option<&str>) -> Self {
         use std::hash::{BuildHasher as _, RandomState};
         use std::sync::OnceLock;
         static HASHER: OnceLock<RandomState> = OnceLock::new();

@@ -7,8 +7,8 @@ use crate::api::Api;
 use crate::catalogue::{nearest, user_data};
 use crate::droplet;
 use crate::settings::{ReservedIp, refuse};
-use crate::wire::{Image, OneAccount, OneVpc, Size};
-use crate::{DigitalOcean, Settings, key, reserved_ip};
+use crate::wire::{Image, OneVpc, Size};
+use crate::{DigitalOcean, Settings, account, key, reserved_ip};
 
 pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<()> {
     let name = &api.cx.host_name;
@@ -27,7 +27,7 @@ pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> 
     if s.private_networking {
         api.cx.say("--digitalocean-private-networking has no effect: every droplet is in a private network");
     }
-    account(api).await?;
+    usable(driver, api).await?;
     let _ = for_sale(driver, api, s).await?;
     if let Some(wanted) = &s.key_fingerprint {
         key::get(api, wanted).await?.ok_or_else(|| key::unknown(wanted))?;
@@ -63,13 +63,8 @@ fn plain(text: &str) -> Result<&str> {
     Err(refuse(format!("{text:?} is not a UUID"), "look at `doctl vpcs list` and `doctl projects list`"))
 }
 
-async fn account(api: Api<'_>) -> Result<()> {
-    let account = match api.get::<OneAccount>(("look at the account", "account:read"), "/v2/account").await {
-        Ok(one) => one.account,
-        // A token of narrow scope is a good thing.
-        Err(fault) if fault.status() == Some(403) => return Ok(()),
-        Err(fault) => return Err(fault.into()),
-    };
+async fn usable(driver: &DigitalOcean, api: Api<'_>) -> Result<()> {
+    let Some(account) = account::look(driver, api).await? else { return Ok(()) };
     match account.status.as_str() {
         "locked" => {
             return Err(DriverError::new(

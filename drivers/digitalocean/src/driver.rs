@@ -16,7 +16,7 @@ use crate::ids::{MACHINE_TAG, STORE_TAG};
 use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::wire::Droplet;
-use crate::{Settings, check, droplet, firewall, key, remove, reserved_ip};
+use crate::{Settings, account, check, droplet, firewall, key, remove, reserved_ip};
 
 /// Where the engine listens.
 pub(crate) const ENGINE_PORT: u16 = 2376;
@@ -41,6 +41,7 @@ pub struct DigitalOcean {
     pub(crate) pace: Pace,
     pub(crate) meter: Meter,
     pub(crate) catalogue: Catalogue,
+    pub(crate) account: account::Known,
     http: OnceLock<Client>,
 }
 
@@ -55,7 +56,13 @@ impl DigitalOcean {
 
     /// With other times, for tests against a simulator.
     pub const fn with_pace(pace: Pace) -> Self {
-        Self { pace, meter: Meter::new(), catalogue: Catalogue::new(), http: OnceLock::new() }
+        Self {
+            pace,
+            meter: Meter::new(),
+            catalogue: Catalogue::new(),
+            account: account::Known::new(),
+            http: OnceLock::new(),
+        }
     }
 
     pub(crate) fn api<'a>(&'a self, cx: &'a Context, s: &'a Settings) -> Result<Api<'a>> {
@@ -81,6 +88,8 @@ impl Default for DigitalOcean {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Machine {
+    /// The account it is made in.
+    pub account: Option<String>,
     /// The account's key that the droplet lets in.
     pub key_id: Option<u64>,
     /// We made it, so we remove it.
@@ -146,6 +155,7 @@ impl Driver for DigitalOcean {
 
     async fn advance(&self, stage: Stage, cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
         let api = self.api(cx, s)?;
+        account::ensure(self, api, m).await?;
         match stage {
             Stage::SshKey => key::ensure(api, s, m).await,
             Stage::Firewall => firewall::ensure(api, s, m).await,
@@ -161,11 +171,16 @@ impl Driver for DigitalOcean {
             Some(id) => droplet::get(api, id).await?,
             None => droplet::find(api, None, &[]).await?.into_iter().next(),
         };
-        Ok(found.map_or_else(Status::gone, |droplet| status(s, m, &droplet)))
+        match found {
+            Some(droplet) => Ok(status(s, m, &droplet)),
+            None => account::same(self, api, m).await.map(|()| Status::gone()),
+        }
     }
 
     async fn remove(&self, cx: &Context, s: &Settings, m: &Machine) -> Result<()> {
-        remove::remove(self.api(cx, s)?, s, m).await
+        let api = self.api(cx, s)?;
+        account::same(self, api, m).await?;
+        remove::remove(api, s, m).await
     }
 
     fn power(&self) -> Option<&Self> {

@@ -4,6 +4,7 @@
 //! every answer is held against the vendor's OpenAPI document in the tests. Our things there are found again by the tag
 //! `machine-id:<uuid>` (droplet), by both ids in their name (key, firewall) or by the droplet they are on (reserved IP).
 
+mod account;
 mod api;
 mod catalogue;
 mod check;

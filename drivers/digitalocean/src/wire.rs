@@ -153,10 +153,24 @@ pub(crate) struct OneAccount {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Account {
     pub(crate) droplet_limit: Option<u64>,
+    uuid: Option<String>,
+    team: Option<Team>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) status: String,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) status_message: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Team {
+    uuid: Option<String>,
+}
+
+impl Account {
+    /// Of the team, whose everything is; else of the user.
+    pub(crate) fn id(&self) -> Option<String> {
+        self.team.as_ref().and_then(|team| team.uuid.clone()).or_else(|| self.uuid.clone())
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -34,6 +34,8 @@ pub struct Account {
     pub projects: BTreeMap<String, Vec<String>>,
     /// Images.
     pub images: Vec<Value>,
+    /// Whose it is.
+    pub uuid: String,
     /// `active`, `warning`, `locked`.
     pub status: String,
     /// How many droplets there may be.
@@ -90,6 +92,7 @@ impl Account {
                 image(1002, Some("ubuntu-24-04-x64"), "24.04 (LTS) x64", "Ubuntu", 7),
                 image(1003, None, "my snapshot", "Debian", 60),
             ],
+            uuid: "b6fr89dbf6d9156cace5f3c78dc9851d957381ef".to_owned(),
             status: "active".to_owned(),
             droplet_limit: 150,
             last: 1000,
@@ -155,7 +158,7 @@ impl Account {
     pub(crate) fn account_json(&self) -> Value {
         json!({ "account": {
             "droplet_limit": self.droplet_limit, "floating_ip_limit": 5, "email": "sammy@example.com",
-            "uuid": "b6fr89dbf6d9156cace5f3c78dc9851d957381ef", "email_verified": true, "status": self.status,
+            "uuid": self.uuid, "email_verified": true, "status": self.status,
             "status_message": if self.status == "active" { "" } else { "your card has expired" },
         }})
     }

@@ -87,6 +87,33 @@ async fn a_droplet_deleted_at_the_provider_is_gone_and_its_rest_is_removed() {
 }
 
 #[tokio::test]
+async fn with_another_account_s_token_nothing_is_gone_and_nothing_is_made() {
+    let mut play = Play::new("");
+    play.create().await.unwrap();
+    // Another process, and a variable that holds another token.
+    let elsewhere = Arc::new(simulator());
+    elsewhere.account(|account| account.uuid = "00000000-0000-4000-8000-0000000000ff".to_owned());
+    let driver = Arc::new(DigitalOcean::with_pace(FAST));
+    let mut lost = Play::at(Arc::clone(&elsewhere), driver, 1, "");
+    lost.machine = play.machine.clone();
+    lost.resumed = true;
+    for result in [lost.inspect().await.map(|_| ()), lost.remove().await, lost.stages().await] {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Denied, "{}", shown(&error));
+        assert!(shown(&error).contains("that web-1 was made in"), "{}", shown(&error));
+    }
+    assert_eq!(lost.things(), Vec::<String>::new());
+    // A token that may not say whose it is, is believed.
+    elsewhere.behave(|b| b.denied = vec!["account:read".to_owned()]);
+    let driver = Arc::new(DigitalOcean::with_pace(FAST));
+    let mut blind = Play::at(elsewhere, driver, 1, "");
+    blind.machine = play.machine.clone();
+    assert_eq!(blind.inspect().await.unwrap().power, Power::Gone);
+    play.remove().await.unwrap();
+    assert_eq!(play.things(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_droplet_without_our_tag_is_not_deleted() {
     let mut play = Play::new("");
     play.create().await.unwrap();
