@@ -13,14 +13,14 @@ const TOKEN: &str = "dop_v1_5ecre7-4nd-l0ng-en0ugh-t0-be-unique";
 const PASSWORD: &str = "the password of the keyring";
 
 /// A session bus, and GNOME's Secret Service on it.
-struct Desktop {
+pub(crate) struct Desktop {
     keyring: Option<Running>,
     _bus: Running,
 }
 
 impl Desktop {
     /// Starts both, the keyring unlocked.
-    fn start(env: &mut Env) -> Self {
+    pub(crate) fn start(env: &mut Env) -> Self {
         let bus = env.command("dbus-daemon", &["--session", "--nofork", "--print-address=1"]).spawn();
         let address = until("the session bus says its address", Duration::from_secs(20), || {
             let said = bus.stdout();

@@ -4,6 +4,7 @@ mod arrows;
 mod cloud;
 mod create;
 mod credentials;
+mod digitalocean;
 mod docs;
 mod doctor;
 mod dry_run;

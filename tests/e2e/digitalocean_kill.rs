@@ -8,7 +8,7 @@ use machine_tests::digitalocean::Nothing;
 use machine_tests::{Cloud, Lab, Output};
 
 /// Everything that one machine can have at the provider.
-const CREATE: [&str; 12] = [
+pub(crate) const CREATE: [&str; 12] = [
     "create",
     "web-1",
     "-d",
@@ -27,7 +27,7 @@ const CREATE: [&str; 12] = [
 const MADE: &str = "web-1: create-machine … done";
 
 /// `create` to the end of the provider's part.
-fn made(cloud: &Cloud, args: &[&str]) -> Output {
+pub(crate) fn made(cloud: &Cloud, args: &[&str]) -> Output {
     let output = cloud.env().machine(args).deadline(Duration::from_secs(180)).run_killed_at(MADE);
     let output = cloud.judged(output);
     assert!(output.stderr.contains(MADE), "{output}");
@@ -36,7 +36,7 @@ fn made(cloud: &Cloud, args: &[&str]) -> Output {
 
 /// One of each, and no more.
 #[track_caller]
-fn one_of_each(cloud: &Cloud, about: &str) {
+pub(crate) fn one_of_each(cloud: &Cloud, about: &str) {
     let mut kinds: Vec<_> = cloud.things().iter().map(|thing| thing.split(' ').next().unwrap().to_owned()).collect();
     kinds.sort();
     assert_eq!(kinds, ["droplet", "firewall", "key", "reserved", "tag"], "{about}");
@@ -60,7 +60,7 @@ fn changes(lab: &Lab, verb: &str) -> usize {
 }
 
 /// Every story at once: they wait for the provider, and for nothing else.
-fn at_once(stories: Vec<Box<dyn FnOnce() + Send>>) {
+pub(crate) fn at_once(stories: Vec<Box<dyn FnOnce() + Send>>) {
     std::thread::scope(|scope| {
         for story in stories {
             scope.spawn(story);

@@ -17,7 +17,8 @@ use crate::{HostOptions, Lab, LabHost};
 pub struct DropletHosts {
     lab: Arc<Lab>,
     most: usize,
-    hosts: Mutex<HashMap<u64, Arc<LabHost>>>,
+    /// `None`: it is being made.
+    hosts: Mutex<HashMap<u64, Option<Arc<LabHost>>>>,
     keys: TempDir,
 }
 
@@ -30,14 +31,18 @@ impl DropletHosts {
 
     /// The host behind a droplet, if it has one.
     pub fn host(&self, id: u64) -> Option<Arc<LabHost>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned().flatten()
     }
 }
 
 impl Backing for DropletHosts {
     fn boot(&self, order: &Order) -> Result<Option<String>, String> {
-        if self.hosts.lock().unwrap_or_else(PoisonError::into_inner).len() >= self.most {
-            return Ok(None);
+        {
+            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            if hosts.len() >= self.most {
+                return Ok(None);
+            }
+            hosts.insert(order.id, None);
         }
         let seed = cloud_config(&order.user_data)?;
         let mut options =
@@ -57,7 +62,7 @@ impl Backing for DropletHosts {
             let_in(&host, name, &keys)?;
         }
         let address = host.ip().to_string();
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).insert(order.id, Arc::new(host));
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).insert(order.id, Some(Arc::new(host)));
         Ok(Some(address))
     }
 

@@ -17,6 +17,9 @@ use crate::wire::Refusal;
 /// More than any answer of ours; a page of 200 droplets is below one megabyte.
 const LARGEST: usize = 16 << 20;
 
+/// Who waits longer for others of this process is told why.
+const WORTH_A_WORD: Duration = Duration::from_secs(3);
+
 /// DigitalOcean as one call of the core sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Api<'a> {
@@ -164,6 +167,9 @@ impl<'a> Api<'a> {
         while let Some(rest) = self.meter.admit(self.pace.per_window, self.pace.window) {
             if start.elapsed() + rest > self.pace.rate || !self.in_time(rest) {
                 return Err(self.fault(what, How::Limited { reset_in: rest.as_secs() }));
+            }
+            if rest > WORTH_A_WORD {
+                self.cx.say(&format!("waiting {} s to stay within DigitalOcean's limits", rest.as_secs() + 1));
             }
             // Not all at the same instant: whoever waited is let in one after the other.
             let spread = Duration::from_millis(u64::from(self.cx.machine_id.bytes().map(u32::from).sum::<u32>() % 97));

@@ -126,7 +126,11 @@ impl Secrets {
                         // Later commands look for it anew; an older reference would lead to another secret.
                         recorded.remove(&note.name);
                         if first {
-                            told.push(format!("--{} serves for this run only: {why}; {hint}", note.flag));
+                            told.push(format!(
+                                "--{} serves for this run only, as no keyring took it: {why}",
+                                note.flag
+                            ));
+                            told.push(hint);
                         }
                         continue;
                     }
