@@ -9,6 +9,7 @@ const PAGES: &[&str] = &[
     "docs/commands.md",
     "docs/config.md",
     "docs/credentials.md",
+    "docs/digitalocean.md",
     "docs/environment.md",
     "docs/output.md",
 ];

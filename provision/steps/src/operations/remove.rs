@@ -56,9 +56,8 @@ pub async fn remove(world: &World, name: &HostName, options: RemoveOptions) -> R
         Err(e) => return Err(e.into()),
     };
     let mut cx = Context::new(world, record)?;
-    if !options.force && cx.driver().is_ok() {
-        // Without its credentials nothing can begin: the machine then stays what it was.
-        unless_cancelled(&world.cancel, cx.driver_context(true)).await?;
+    if !options.force && !cx.record.removing && cx.driver().is_ok() {
+        unless_cancelled(&world.cancel, let_in(&cx)).await?;
     }
     world.store.mark_removing(name)?;
     cx.record.removing = true;
@@ -159,6 +158,21 @@ async fn let_go(cx: &mut Context<'_>, uninstall: bool) -> Result<Vec<String>> {
         away(cx).await?;
     }
     Ok(notes)
+}
+
+/// Asks the provider something harmless: where the credentials will not do, nothing is begun, and the machine stays what
+/// it was.
+async fn let_in(cx: &Context<'_>) -> Result<()> {
+    let driver = cx.driver()?;
+    if driver.describe().secrets.is_empty() {
+        return Ok(());
+    }
+    let context = cx.driver_context(true).await?;
+    match driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await {
+        Err(e) if e.kind == machine_driver::ErrorKind::Denied => Err(e.into()),
+        // Whatever else it is, removing has its own answer to it.
+        _ => Ok(()),
+    }
 }
 
 /// The provider's side.
