@@ -57,7 +57,9 @@ fn a_hundred_machines_are_asked_for_in_one_call() {
     let rows = states(&all);
     assert_eq!(rows.len(), 100);
     assert!(rows.iter().all(|row| row.ends_with(" Error")), "{rows:?}");
-    assert_eq!(calls(&cloud) - before, 1, "calls for 100 machines");
+    let asked = calls(&cloud) - before;
+    println!("ls of 100 machines: {asked} call");
+    assert_eq!(asked, 1, "calls for 100 machines");
 
     cloud.simulator.account(|account| {
         account.droplets.get_mut(&9_002).expect("m2's").status = "off".to_owned();

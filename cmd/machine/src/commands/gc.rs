@@ -78,8 +78,8 @@ pub(crate) fn run(session: &Session, args: &GcArgs) -> Result<(), CommandError> 
         let left = selected(&found, &args.id)?;
         session.out.text(&listing(args, &left)?)?;
         let mut codes = Vec::new();
-        for (whose, error) in &found.troubles {
-            tell(&report, whose, error.clone().into(), &mut codes);
+        for trouble in &found.troubles {
+            tell(&report, &trouble.whose.join(", "), trouble.error.clone().into(), &mut codes);
         }
         if left.is_empty() && codes.is_empty() {
             report.note("gc", if found.asked == 0 { NOBODY } else { "nothing is left over" });
@@ -137,13 +137,8 @@ async fn delete(
     codes: &mut Vec<u8>,
 ) -> Result<(), CommandError> {
     if !args.yes {
-        let question = format!(
-            "About to delete {} of what is listed above, for good.\nAre you sure? (y/n): ",
-            match left.len() {
-                1 => "the one".to_owned(),
-                many => format!("all {many}"),
-            }
-        );
+        let question =
+            format!("About to delete what is listed above ({}), for good.\nAre you sure? (y/n): ", left.len());
         match report.suspend(|| world::confirm(&question)).flatten() {
             Some(true) => {}
             _ => return Err(CommandError::exit(exit_code::OK)),

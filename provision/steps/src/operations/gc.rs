@@ -45,10 +45,19 @@ pub struct Found {
     /// In the order in which it can be deleted.
     pub left: Vec<Left>,
     /// Who could not be asked, and why.
-    pub troubles: Vec<(String, Error)>,
+    pub troubles: Vec<Trouble>,
     /// How many accounts answered.
     pub asked: usize,
     accounts: Vec<Account>,
+}
+
+/// Drivers or machines that had the same trouble.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// Their names.
+    pub whose: Vec<String>,
+    /// What it was.
+    pub error: Error,
 }
 
 /// One thing, or one record, that has lost its other half.
@@ -109,7 +118,7 @@ pub async fn find(world: &World, options: &GcOptions) -> Result<Found> {
         let things = match answer {
             Ok(things) => things,
             Err(error) => {
-                found.troubles.push((account.driver().to_owned(), error));
+                note(&mut found.troubles, account.driver(), error);
                 continue;
             }
         };
@@ -119,14 +128,18 @@ pub async fn find(world: &World, options: &GcOptions) -> Result<Found> {
             match is_gone(world, account, record).await {
                 Ok(true) => found.left.push(left(index, account, of_record(world, record), Why::Gone)),
                 Ok(false) => {}
-                Err(error) => found.troubles.push((record.name.clone(), error)),
+                Err(error) => note(&mut found.troubles, &record.name, error),
             }
         }
         let ours = world.store.id();
-        found.left.extend(things.iter().filter_map(|thing| {
+        for thing in things.into_iter().filter(|thing| !known.contains(thing.machine_id.as_str())) {
             let why = if ours.is_some() && thing.store_id.as_deref() == ours { Why::NoRecord } else { Why::Elsewhere };
-            (!known.contains(thing.machine_id.as_str())).then(|| left(index, account, thing.clone(), why))
-        }));
+            let left = left(index, account, thing, why);
+            // Two tokens may open one account.
+            if !found.left.iter().any(|seen| seen.driver == left.driver && seen.thing == left.thing) {
+                found.left.push(left);
+            }
+        }
     }
     found.accounts = accounts;
     Ok(found)
@@ -166,23 +179,32 @@ pub async fn delete(world: &World, found: &Found, left: &Left, named: bool) -> R
     Ok(Deleted::Done)
 }
 
-async fn accounts(world: &World, options: &GcOptions, troubles: &mut Vec<(String, Error)>) -> Result<Vec<Account>> {
+async fn accounts(world: &World, options: &GcOptions, troubles: &mut Vec<Trouble>) -> Result<Vec<Account>> {
     let mut accounts = Accounts::new(world, Asking::Allowed);
     let wanted = |driver: &str| options.drivers.is_empty() || options.drivers.iter().any(|name| name == driver);
     for record in records(world)?.iter().filter(|record| wanted(&record.driver.name)) {
         if let Err(error) = accounts.add_machine(record).await {
-            troubles.push((record.name.clone(), error));
+            note(troubles, &record.name, error);
         }
     }
     for NewAccount { driver, settings, secrets } in options.accounts.iter().filter(|new| wanted(&new.driver)) {
         let named = options.drivers.contains(driver);
         match accounts.add_settings(driver, settings, secrets, named).await {
-            Err(error) if named => troubles.push((driver.clone(), error)),
+            Err(error) if named => note(troubles, driver, error),
             // Nobody asked for it.
             _ => {}
         }
     }
     Ok(accounts.all())
+}
+
+/// A hundred machines with one credential have one trouble.
+fn note(troubles: &mut Vec<Trouble>, whose: &str, error: Error) {
+    let same = |known: &&mut Trouble| known.error.message == error.message && known.error.causes == error.causes;
+    match troubles.iter_mut().find(same) {
+        Some(known) => known.whose.push(whose.to_owned()),
+        None => troubles.push(Trouble { whose: vec![whose.to_owned()], error }),
+    }
 }
 
 /// Those that can be read.

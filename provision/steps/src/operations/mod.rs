@@ -18,7 +18,7 @@ mod upgrade;
 pub use create::{CreateRequest, Created, OnFailure, create};
 pub use doctor::{Examined, examine};
 pub use dry_run::{CreatePlan, EnginePlan, Stage, dry_run};
-pub use gc::{Deleted, Found, GcOptions, Left, NewAccount, Why, delete, find};
+pub use gc::{Deleted, Found, GcOptions, Left, NewAccount, Trouble, Why, delete, find};
 pub use list::{ListOptions, Row, State, list, recorded_state, status};
 pub use power::{kill, restart, start, stop};
 pub use provision::provision;
