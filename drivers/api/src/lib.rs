@@ -14,7 +14,9 @@
 //!    [`Context::machine_id`] before it makes anything, because it may have been killed between the provider's yes and
 //!    the save. [`Context::resumed`] says so: the provider's lists may lag behind.
 //! 4. `inspect` answers [`Status::gone`] for what the provider does not know; `remove` succeeds then.
-//! 5. A test with a `conformance::World` over a simulator of the provider, and
+//! 5. Where the provider can list what it has, [`ListAll`]: every thing made carries [`Context::machine_id`] and
+//!    [`Context::store_id`], in tags or in its name. Where it costs money, [`Planner`].
+//! 6. A test with a `conformance::World` over a simulator of the provider, and
 //!    `machine_driver::conformance::assert_conforms` (feature `conformance`).
 //!
 //! Errors are [`DriverError`]s: the core acts on their kind alone, and retries only [`ErrorKind::Transient`].
