@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use machine_tests::{Env, Output};
+use machine_tests::digitalocean::{Fault, Trouble};
+use machine_tests::{Env, Output, until};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::cloud::{Cloud, assert_documented};
@@ -139,6 +141,20 @@ fn a_record_that_cannot_be_read_protects_its_machine() {
     assert_eq!((cloud.sent("DELETE"), cloud.kinds().len()), (0, 2));
     let _ = env.run(&["gc", "--delete", "-y", "--id", &id]).success();
     assert_eq!(cloud.kinds(), ["key"]);
+}
+
+#[test]
+fn a_signal_ends_it_in_time() {
+    let cloud = Cloud::new();
+    cloud.simulator.arrange(Fault::next("GET", "/v2/droplets", Trouble::Silent));
+    let mut asking = cloud.env.machine(&["gc"]).spawn();
+    until("a request", Duration::from_secs(20), || match cloud.simulator.outstanding() {
+        0 => Ok(()),
+        _ => Err("none yet".to_owned()),
+    });
+    asking.signal(Signal::INT);
+    assert!(asking.wait_at_most(Duration::from_secs(5)), "it waits for an answer");
+    let _ = asking.wait().failure(130);
 }
 
 #[test]

@@ -150,6 +150,7 @@ async fn delete(
         match operations::delete(world, found, left, !args.id.is_empty()).await {
             Ok(Deleted::Done) => report.note(&id, "deleted"),
             Ok(Deleted::Spared(why)) => report.warn(&id, &format!("left alone: {why}")),
+            Err(error) if error.kind == machine_provision::Kind::Interrupted => return Err(error.into()),
             Err(error) => tell(report, &id, error.into(), codes),
         }
     }

@@ -3,7 +3,8 @@
 use machine_host::lock::{Guard, Lock};
 use machine_host::name::HostName;
 
-use crate::step::Context;
+use crate::step::{Context, interrupted};
+use crate::wait::cancelled;
 use crate::{Error, Result, World};
 
 /// The machine's lock, held while this lives.
@@ -22,6 +23,15 @@ pub(super) async fn hold<'w>(world: &'w World, name: &HostName) -> Result<Held<'
             .hint(format!("finish it: machine rm {name}")));
     }
     Ok(Held { cx: Context::new(world, record)?, _guard: guard })
+}
+
+/// Runs work that bears being dropped at any point, unless the user wants to stop.
+pub(super) async fn unless_cancelled<T>(world: &World, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut cancel = world.cancel.clone();
+    tokio::select! {
+        result = work => result,
+        () = cancelled(&mut cancel) => Err(interrupted()),
+    }
 }
 
 /// Takes the machine's lock, waiting as long as the user allows. Taking it blocks a thread of the pool, not the runtime.

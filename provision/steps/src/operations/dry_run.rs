@@ -4,6 +4,7 @@ use machine_driver::Plan;
 use machine_engine::{Arch, built_before};
 use machine_host::record::{Foreign, Record};
 
+use super::change::unless_cancelled;
 use super::create::{CreateRequest, agrees, early, first_record, same_wishes, told};
 use crate::bundle::{self, Asked};
 use crate::step::{Context, unknown_driver};
@@ -63,7 +64,7 @@ pub enum EnginePlan {
 /// # Errors
 /// As `create` before anything is made; all carry `before_anything`.
 pub async fn dry_run(world: &World, request: CreateRequest) -> Result<CreatePlan> {
-    look(world, request).await.map_err(early)
+    unless_cancelled(world, look(world, request)).await.map_err(early)
 }
 
 async fn look(world: &World, request: CreateRequest) -> Result<CreatePlan> {

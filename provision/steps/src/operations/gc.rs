@@ -13,7 +13,8 @@ use machine_host::name::HostName;
 use machine_host::record::Record;
 use serde_json::Value;
 
-use super::remove;
+use super::change::unless_cancelled;
+use super::remove::remove_gone;
 use crate::accounts::{Account, Accounts};
 use crate::{Asking, Error, GivenSecrets, Kind, Result, World};
 
@@ -107,6 +108,10 @@ pub enum Deleted {
 /// # Errors
 /// The store cannot be read. Providers that cannot be asked are among the troubles.
 pub async fn find(world: &World, options: &GcOptions) -> Result<Found> {
+    unless_cancelled(world, look(world, options)).await
+}
+
+async fn look(world: &World, options: &GcOptions) -> Result<Found> {
     let mut found = Found::default();
     let accounts = accounts(world, options, &mut found.troubles).await?;
     let of = if options.all_stores { Stores::All } else { Stores::This };
@@ -150,11 +155,15 @@ pub async fn find(world: &World, options: &GcOptions) -> Result<Found> {
 /// # Errors
 /// The provider's, or those of `rm`.
 pub async fn delete(world: &World, found: &Found, left: &Left, named: bool) -> Result<Deleted> {
+    unless_cancelled(world, remove(world, found, left, named)).await
+}
+
+async fn remove(world: &World, found: &Found, left: &Left, named: bool) -> Result<Deleted> {
     if left.why == Why::Gone {
         let name: HostName = left.thing.id.parse()?;
         // Whoever holds it is at work on it: nothing to wait for.
         let world = World { lock_wait: Duration::ZERO, ..world.clone() };
-        return Ok(match remove::remove_gone(&world, &name, &left.thing.machine_id).await {
+        return Ok(match remove_gone(&world, &name, &left.thing.machine_id).await {
             Ok(Some(_)) => Deleted::Done,
             Ok(None) => Deleted::Spared("its provider knows it after all".to_owned()),
             Err(error) if error.kind == Kind::NotFound && !world.store.exists(&name) => Deleted::Done,
