@@ -106,3 +106,48 @@ pub fn overlay(disk: &Disk, to: &Path, size: u64) -> Result<()> {
         Err(e) => Err(files::io("open", to)(e)),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A disk that is nowhere described.
+    pub(crate) fn disk(path: &Path, format: Format, virtual_size: u64) -> Disk {
+        Disk {
+            digest: "0".repeat(64),
+            name: "test".to_owned(),
+            path: path.to_owned(),
+            format,
+            virtual_size,
+            kernel: None,
+            cloud_init: true,
+            arch: Arch::X86_64,
+            source: "test".to_owned(),
+            verified: "none".to_owned(),
+            made: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn an_overlay_is_made_once_and_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = disk(&dir.path().join("base"), Format::Raw, 1 << 30);
+        let to = dir.path().join("machine").join("disk.qcow2");
+        overlay(&base, &to, 2 << 30).unwrap();
+        let first = std::fs::read(&to).unwrap();
+        std::fs::File::options().append(true).open(&to).unwrap().write_all(b"written by a guest").unwrap();
+        overlay(&base, &to, 2 << 30).unwrap();
+        assert!(std::fs::read(&to).unwrap().len() > first.len(), "the machine's disk was replaced");
+
+        let other = disk(&dir.path().join("other"), Format::Raw, 1 << 30);
+        let error = overlay(&other, &to, 2 << 30).unwrap_err();
+        assert!(error.message.contains("stands on") && error.hint.is_some(), "{error}");
+        let error = overlay(&base, &dir.path().join("small"), 1 << 20).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Settings);
+        assert_eq!(error.hint.as_deref(), Some("give at least 2 GB"));
+        std::fs::File::create(dir.path().join("foreign")).unwrap().write_all(b"hello").unwrap();
+        assert!(overlay(&base, &dir.path().join("foreign"), 2 << 30).is_err());
+    }
+}

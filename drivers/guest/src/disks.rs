@@ -1,16 +1,22 @@
 //! Disks on this computer, by content: found, fetched, built, taken in. Main type: [`Disks`].
 
+use std::fs;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use machine_driver::{DriverError, ErrorKind, Progress, Result};
+use time::OffsetDateTime;
 
-use crate::{Arch, Disk, Source};
+use crate::cache::{Cache, Manifest, is_digest, sha256};
+use crate::fetch::{self, blocking};
+use crate::look::look;
+use crate::{Arch, Checksum, DEFAULT_SUITE, Disk, Format, Source, build, files, lock};
 
 /// The cache folder: `disks/DIGEST/…`, and what it needs to find and lock them.
 #[derive(Debug, Clone)]
 pub struct Disks {
-    dir: PathBuf,
+    cache: Cache,
     mirror: Option<String>,
 }
 
@@ -18,7 +24,7 @@ impl Disks {
     /// The disks below `cache_dir`, which is made when first written to.
     #[must_use]
     pub fn new(cache_dir: &Path) -> Self {
-        Self { dir: cache_dir.join("disks"), mirror: None }
+        Self { cache: Cache::new(cache_dir.join("disks")), mirror: None }
     }
 
     /// Takes Debian packages from this mirror (`MACHINE_DEBIAN_MIRROR`), instead of where this computer's apt does.
@@ -31,16 +37,23 @@ impl Disks {
     /// Refuses early what cannot work, and changes nothing: for a driver's `check`.
     ///
     /// # Errors
-    /// A file that is not there or no disk, a name that nothing goes by, a program that a build needs.
+    /// A file that is not there or no disk, a name that nothing goes by, a program or the room that a build needs.
     pub fn check(&self, source: &Source, arch: Arch) -> Result<()> {
-        let _ = (source, arch);
-        Ok(())
+        match source {
+            Source::Default | Source::Build { .. } => match self.cache.known(&build::key(suite(source), arch)) {
+                Some(_) => Ok(()),
+                None => build::check(arch, self.cache.dir()),
+            },
+            Source::Name(name) => fits(&self.named(name)?, arch),
+            Source::Path { path, .. } => look(path).map(|_| ()),
+            Source::Url { .. } => Ok(()),
+        }
     }
 
     /// Finds, fetches or builds. Two at once wait for each other; killed at any time, nothing half-made is left in sight.
     ///
     /// # Errors
-    /// What failed and what to do; nothing is left in the cache then.
+    /// What failed and what to do; nothing is left in the cache then, except the beginning of a download, for the next time.
     pub async fn prepare(
         &self,
         source: &Source,
@@ -48,8 +61,40 @@ impl Disks {
         progress: &Progress,
         deadline: Option<Instant>,
     ) -> Result<Disk> {
-        let _ = (&self.dir, &self.mirror, arch, progress, deadline);
-        Err(DriverError::new(ErrorKind::Other, format!("no guest disk from {source} yet")))
+        if let Source::Name(name) = source {
+            let disk = self.named(name)?;
+            fits(&disk, arch)?;
+            return Ok(disk);
+        }
+        let key = key(source, arch)?;
+        if let Some(known) = self.cache.known(&key) {
+            return Ok(known);
+        }
+        self.make(source, arch, &key, progress, deadline, None).await
+    }
+
+    /// Builds our own disk from Debian packages anew, even if there is one.
+    ///
+    /// # Errors
+    /// As [`Disks::prepare`].
+    pub async fn build(&self, suite: &str, arch: Arch, progress: &Progress, deadline: Option<Instant>) -> Result<Disk> {
+        let source = Source::Build { suite: suite.to_owned() };
+        let key = key(&source, arch)?;
+        self.make(&source, arch, &key, progress, deadline, Some(OffsetDateTime::now_utc())).await
+    }
+
+    /// Takes in a file of the user's, or a download: what [`Disks::prepare`] does with them, whatever was known before.
+    ///
+    /// # Errors
+    /// As [`Disks::prepare`].
+    pub async fn import(
+        &self,
+        source: &Source,
+        arch: Arch,
+        progress: &Progress,
+        deadline: Option<Instant>,
+    ) -> Result<Disk> {
+        self.prepare(source, arch, progress, deadline).await
     }
 
     /// The disk with this whole digest.
@@ -57,7 +102,233 @@ impl Disks {
     /// # Errors
     /// It is there but not sound.
     pub fn find(&self, digest: &str) -> Result<Option<Disk>> {
-        let _ = digest;
-        Ok(None)
+        self.cache.get(digest)
     }
+
+    /// All disks, newest first.
+    ///
+    /// # Errors
+    /// The folder is there and cannot be read.
+    pub fn list(&self) -> Result<Vec<Disk>> {
+        self.cache.list()
+    }
+
+    /// The newest disk with this name, or the one whose digest begins so.
+    ///
+    /// # Errors
+    /// Kind [`ErrorKind::NotFound`]: none; kind [`ErrorKind::Settings`]: the digests of several begin so.
+    pub fn named(&self, name: &str) -> Result<Disk> {
+        let all = self.list()?;
+        if let Some(disk) = all.iter().find(|disk| disk.name == name) {
+            return Ok(disk.clone());
+        }
+        let mut fitting: Vec<_> =
+            all.into_iter().filter(|disk| name.len() >= 4 && disk.digest.starts_with(name)).collect();
+        match fitting.len() {
+            1 => Ok(fitting.remove(0)),
+            0 => Err(DriverError::new(ErrorKind::NotFound, format!("no image {name:?} is kept here"))
+                .hint("`machine image ls` lists them; a file is named with a slash, as in ./disk.qcow2")),
+            _ => Err(DriverError::new(ErrorKind::Settings, format!("{name:?} fits several images"))
+                .hint("give more of the digest")),
+        }
+    }
+
+    /// Holds every file of a disk against its sum.
+    ///
+    /// # Errors
+    /// It is damaged, or gone.
+    pub fn verify(&self, disk: &Disk) -> Result<()> {
+        self.cache.verify(disk)
+    }
+
+    /// Removes a disk; doing it twice is no error. Machines that stand on it do not start any more: the caller looks first.
+    ///
+    /// # Errors
+    /// The folder cannot be changed.
+    pub fn remove(&self, disk: &Disk) -> Result<()> {
+        self.cache.remove(disk)
+    }
+
+    /// `since`: when the caller asked for a new one; what another process made after that is new enough.
+    async fn make(
+        &self,
+        source: &Source,
+        arch: Arch,
+        key: &str,
+        progress: &Progress,
+        deadline: Option<Instant>,
+        since: Option<OffsetDateTime>,
+    ) -> Result<Disk> {
+        let lock_file = self.cache.lock_file(key)?;
+        let _lock = lock::wait(&lock_file, &format!("the image {source}"), progress, deadline).await?;
+        if let Some(known) = self.cache.known(key)
+            && since.is_none_or(|since| known.made > since)
+        {
+            return Ok(known);
+        }
+        let disk = match source {
+            Source::Default | Source::Build { .. } => {
+                build::build(&self.cache, suite(source), arch, self.mirror.as_deref(), progress, deadline).await?
+            }
+            Source::Path { path, checksum } => {
+                progress(&format!("copy {}", path.display()));
+                let (cache, path, checksum) = (self.cache.clone(), path.clone(), checksum.clone());
+                blocking(move || take_in(&cache, &path, checksum.as_ref(), arch)).await?
+            }
+            Source::Url { url, checksum } => {
+                let part = self.cache.partial_file(key)?;
+                fetch::file(url, checksum, &part, progress, deadline).await?;
+                let (cache, url, checksum) = (self.cache.clone(), url.clone(), checksum.clone());
+                blocking(move || downloaded(&cache, &part, &url, &checksum, arch)).await?
+            }
+            Source::Name(name) => self.named(name)?,
+        };
+        self.cache.remember(key, &disk)?;
+        Ok(disk)
+    }
+}
+
+fn suite(source: &Source) -> &str {
+    match source {
+        Source::Build { suite } => suite,
+        _ => DEFAULT_SUITE,
+    }
+}
+
+fn fits(disk: &Disk, arch: Arch) -> Result<()> {
+    if disk.arch == arch {
+        return Ok(());
+    }
+    Err(DriverError::new(ErrorKind::Settings, format!("the image {} is for {}, not for {arch}", disk.name, disk.arch))
+        .hint("`machine image ls` shows what each is for"))
+}
+
+/// What the index remembers a source by: everything that decides on the bytes.
+fn key(source: &Source, arch: Arch) -> Result<String> {
+    Ok(match source {
+        Source::Default | Source::Build { .. } => build::key(suite(source), arch),
+        Source::Name(name) => format!("name {name}"),
+        // The file may change; then it is another.
+        Source::Path { path, checksum } => {
+            let about = fs::metadata(path)
+                .map_err(|e| files::io("open", path)(e).hint("name an image that is there: a qcow2 or raw file"))?;
+            let changed = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            let sum = checksum.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("path {} {} {changed:?} {sum} {arch}", path.display(), about.len())
+        }
+        Source::Url { checksum, .. } => format!("sum {checksum} {arch}"),
+    })
+}
+
+/// The last part of a path or URL.
+fn last_part(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    text.rsplit(['/', '\\']).next().unwrap_or(text).to_owned()
+}
+
+fn take_in(cache: &Cache, path: &Path, checksum: Option<&Checksum>, arch: Arch) -> Result<Disk> {
+    let (format, _) = look(path)?;
+    let work = cache.workspace()?;
+    let copy = work.out().join(file_name(format));
+    // The copy is judged and used: the file itself may change under us.
+    copy_sparse(path, &copy)?;
+    let verified = match checksum {
+        None => "none: a file of this computer".to_owned(),
+        Some(wanted) => {
+            let file = fs::File::open(&copy).map_err(files::io("open", &copy))?;
+            let got = wanted.over(file).map_err(files::io("read", &copy))?;
+            if got != *wanted {
+                return Err(fetch::wrong_sum(&path.display().to_string(), &got, wanted));
+            }
+            format!("{wanted}, as given")
+        }
+    };
+    finish(cache, &work, &copy, path.display().to_string(), verified, arch)
+}
+
+fn downloaded(cache: &Cache, part: &Path, url: &str, checksum: &Checksum, arch: Arch) -> Result<Disk> {
+    let judged = look(part);
+    if judged.is_err() {
+        // It is what its maker published, and no disk: the next time would end the same.
+        fs::remove_file(part).map_err(files::io("remove", part))?;
+    }
+    let (format, _) = judged.map_err(|mut e| {
+        e.message = e.message.replace(&part.display().to_string(), url);
+        e
+    })?;
+    let work = cache.workspace()?;
+    let file = work.out().join(file_name(format));
+    fs::rename(part, &file).map_err(files::io("rename", part))?;
+    finish(cache, &work, &file, url.to_owned(), format!("{checksum}, as given"), arch)
+}
+
+/// Describes a foreign disk that lies in a workspace, and makes it visible.
+fn finish(
+    cache: &Cache,
+    work: &crate::cache::Workspace,
+    file: &Path,
+    source: String,
+    verified: String,
+    arch: Arch,
+) -> Result<Disk> {
+    let (format, virtual_size) = look(file)?;
+    let size = fs::metadata(file).map_err(files::io("read", file))?.len();
+    let digest = sha256(file)?;
+    debug_assert!(is_digest(&digest));
+    let manifest = Manifest {
+        digest,
+        name: last_part(&source),
+        file: file_name(format).to_owned(),
+        format,
+        size,
+        virtual_size,
+        kernel: None,
+        cloud_init: true,
+        arch,
+        source,
+        verified,
+        made: OffsetDateTime::now_utc(),
+    };
+    cache.publish(work, &manifest)
+}
+
+pub(crate) fn file_name(format: Format) -> &'static str {
+    match format {
+        Format::Qcow2 => "disk.qcow2",
+        Format::Raw => "disk.raw",
+    }
+}
+
+/// Copies a file; a raw disk is mostly nothing, which takes no room.
+fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
+    const BLOCK: usize = 1 << 20;
+    let mut source = fs::File::open(from).map_err(files::io("open", from))?;
+    let mut out = fs::File::create(to).map_err(files::io("create", to))?;
+    let mut buffer = vec![0; BLOCK];
+    let mut length = 0;
+    loop {
+        let mut got = 0;
+        while got < BLOCK {
+            match source.read(&mut buffer[got..]).map_err(files::io("read", from))? {
+                0 => break,
+                n => got += n,
+            }
+        }
+        length += got as u64;
+        if buffer[..got].iter().all(|&byte| byte == 0) {
+            out.seek_relative(got as i64).map_err(files::io("write", to))?;
+        } else {
+            out.write_all(&buffer[..got]).map_err(files::io("write", to))?;
+        }
+        if got < BLOCK {
+            break;
+        }
+    }
+    out.set_len(length).and_then(|()| out.sync_all()).map_err(files::io("write", to))
+}
+
+/// Where a program is that this computer's administrator installed. The search path belongs to the caller's environment.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }

@@ -5,15 +5,20 @@
 //! [`overlay`] on it and a [`Seed`] beside that.
 
 mod arch;
-#[cfg_attr(not(test), expect(dead_code, reason = "the downloads that use it come next"))]
+mod build;
+mod cache;
 mod checksum;
 mod disk;
 mod disks;
+mod fetch;
 mod files;
 mod iso;
+mod lock;
+mod look;
 mod qcow2;
 mod seed;
 mod source;
+mod vdi;
 
 pub use arch::Arch;
 pub use checksum::Checksum;
@@ -21,3 +26,4 @@ pub use disk::{Disk, Format, Kernel, USER, overlay};
 pub use disks::Disks;
 pub use seed::{Interface, Network, Seed, Share, ShareKind};
 pub use source::{DEFAULT_SUITE, Source};
+pub use vdi::vdi;

@@ -17,6 +17,9 @@ const LABEL: &str = "cidata";
 /// NoCloud has no limit of its own; what is longer was not meant.
 const LIMIT: usize = 4 << 20;
 
+/// The address that the RAM disk got stays, and networkd asks for it by the same name.
+const GOES_ON: &str = "KeepConfiguration=yes\n\n[DHCPv4]\nClientIdentifier=mac\n";
+
 /// What one guest is told.
 pub struct Seed<'a> {
     /// Name, id, key to let in, host key to have.
@@ -107,6 +110,7 @@ impl Seed<'_> {
         files.push(("machine/authorized_keys", cx.public_key.trim_end().to_owned()));
         files.push(("machine/hostname", cx.host_name.clone()));
         files.push(("machine/id", cx.machine_id.clone()));
+        files.push(("machine/interfaces", self.network.early()));
         files.push(("machine/network", self.network.networkd()));
         files.push(("machine/user", self.ssh_user.to_owned()));
         for (_, text) in files.iter_mut().filter(|(path, text)| path.starts_with("machine/") && !text.ends_with('\n')) {
@@ -145,10 +149,28 @@ impl Network {
         json!({ "version": 2, "ethernets": all })
     }
 
+    /// For the RAM disk of our own disks, which gets the first address: `MAC|any dhcp|static [ADDRESS [GATEWAY]]`, one a line.
+    fn early(&self) -> String {
+        let Self::Interfaces(interfaces) = self else { return "any dhcp\n".to_owned() };
+        let line = |interface: &Interface| {
+            let mac = interface.mac.to_ascii_lowercase();
+            match interface.addresses.first() {
+                Some(address) if !interface.dhcp => {
+                    let gateway = interface.gateway.map(|gateway| format!(" {gateway}")).unwrap_or_default();
+                    format!("{mac} static {address}{gateway}\n")
+                }
+                _ => format!("{mac} dhcp\n"),
+            }
+        };
+        interfaces.iter().map(line).collect()
+    }
+
     /// For systemd-networkd: its files one after another, each behind a line `# NAME`.
     fn networkd(&self) -> String {
         match self {
-            Self::Dhcp => "# 10-machine.network\n[Match]\nType=ether\nName=e*\n\n[Network]\nDHCP=yes\n".to_owned(),
+            Self::Dhcp => {
+                format!("# 10-machine.network\n[Match]\nType=ether\nName=e*\n\n[Network]\nDHCP=yes\n{GOES_ON}")
+            }
             Self::Interfaces(interfaces) => {
                 let mut out = String::new();
                 for (n, interface) in interfaces.iter().enumerate() {
@@ -163,6 +185,7 @@ impl Network {
                     lines.extend(interface.gateway.iter().map(|gateway| format!("Gateway={gateway}")));
                     lines.extend(interface.nameservers.iter().map(|server| format!("DNS={server}")));
                     out.extend(lines.into_iter().map(|line| line + "\n"));
+                    out.push_str(GOES_ON);
                     out.push('\n');
                 }
                 out
@@ -185,3 +208,6 @@ impl Share {
         [plain(&self.tag), plain(&self.target), kind.to_owned(), options, "0".to_owned(), "0".to_owned()]
     }
 }
+
+#[cfg(test)]
+mod tests;

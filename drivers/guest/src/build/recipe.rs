@@ -1,0 +1,189 @@
+//! What goes into our own disk. All of it decides on the key by which a built disk is found again.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use machine_driver::Result;
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+
+use crate::disks::program;
+use crate::{Arch, USER, files};
+
+/// What a guest sees of the disk before it grows: sparse, and room for what comes before it has grown.
+pub(super) const DISK: u64 = 2 << 30;
+/// Where the one partition begins.
+pub(super) const FIRST: u64 = 1 << 20;
+/// The file system's id, which is the same in every disk of ours: the first boot of a machine finds it by its label.
+const FILE_SYSTEM: &str = "6d616368-696e-4765-b065-737464697363";
+/// For the kernel. `net.ifnames=0`: the RAM disk sets up `eth0` before there is anybody to rename it.
+pub(super) const CMDLINE: &str = "root=LABEL=machine-root rw quiet net.ifnames=0 console=tty0 console=ttyS0";
+/// Files of one time are the same files the next time.
+const EPOCH: &str = "1700000000";
+
+/// The files of the recipe: name, what is in it, whether it is run.
+const FILES: &[(&str, &str)] = &[
+    ("first-boot", include_str!("files/first-boot")),
+    ("grow", include_str!("files/grow")),
+    ("grub.cfg", include_str!("files/grub.cfg")),
+    ("hook", include_str!("files/hook")),
+    ("init", include_str!("files/init")),
+    ("lease", include_str!("files/lease")),
+    ("machine-grow.service", include_str!("files/machine-grow.service")),
+    ("setup", include_str!("files/setup")),
+];
+
+/// A Docker host without the engine, which comes with the bundle: kernel, systemd, sshd, and what containers need of both.
+const PACKAGES: &[&str] = &[
+    "systemd",
+    "systemd-sysv",
+    "systemd-resolved",
+    "systemd-timesyncd",
+    "udev",
+    "dbus",
+    "kmod",
+    "busybox-static",
+    "openssh-server",
+    "sudo",
+    "iproute2",
+    "procps",
+    // dockerd asks for apparmor_parser where the kernel has AppArmor.
+    "apparmor",
+    "iptables",
+    "e2fsprogs",
+    "fdisk",
+    "ca-certificates",
+    "netbase",
+    "less",
+];
+
+/// Parts of the kernel's modules that no virtual machine has a use for: half of the disk.
+const NO_MODULES: &[&str] = &[
+    "arch/x86/kvm",
+    "sound",
+    "drivers/accel",
+    "drivers/bluetooth",
+    "drivers/comedi",
+    "drivers/cpufreq",
+    "drivers/edac",
+    "drivers/firewire",
+    "drivers/gpu",
+    "drivers/hid",
+    "drivers/hwmon",
+    "drivers/iio",
+    "drivers/infiniband",
+    "drivers/isdn",
+    "drivers/leds",
+    "drivers/media",
+    "drivers/memstick",
+    "drivers/mmc",
+    "drivers/mtd",
+    "drivers/net/arcnet",
+    "drivers/net/can",
+    "drivers/net/fddi",
+    "drivers/net/hamradio",
+    "drivers/net/ieee802154",
+    "drivers/net/usb",
+    "drivers/net/wireless",
+    "drivers/net/wwan",
+    "drivers/parport",
+    "drivers/pcmcia",
+    "drivers/soundwire",
+    "drivers/staging",
+    "drivers/thunderbolt",
+    "drivers/usb",
+    "drivers/w1",
+];
+
+/// Documentation, which has no reader there; licences stay.
+const NO_FILES: &[&str] = &["/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*"];
+
+/// By what a disk of this recipe is found again.
+pub(crate) fn key(suite: &str, arch: Arch) -> String {
+    let mut hasher = Sha256::new();
+    for (name, text) in FILES {
+        hasher.update(format!("{name} {}\n{text}", text.len()));
+    }
+    for words in [PACKAGES, NO_MODULES, NO_FILES] {
+        hasher.update(words.join(" "));
+    }
+    hasher.update(format!("{DISK} {FIRST} {FILE_SYSTEM} {CMDLINE} {EPOCH} {USER}"));
+    format!("built {suite} {arch} {}", hex::encode(hasher.finalize()))
+}
+
+/// Writes the recipe's files where the build can read them.
+pub(super) fn lay_out(dir: &Path) -> Result<()> {
+    let put = |name: &str, text: &str| files::write(&dir.join(name), |file| file.write_all(text.as_bytes()));
+    for (name, text) in FILES {
+        put(name, text)?;
+    }
+    put("cmdline", CMDLINE)
+}
+
+/// The build, all but its standard input.
+pub(super) fn mmdebstrap(suite: &str, arch: Arch, recipe: &Path, work: &Path, sources: &[String]) -> Command {
+    let mut command = Command::new(program("mmdebstrap").unwrap_or_else(|| PathBuf::from("mmdebstrap")));
+    let kernel = format!("linux-image-{}", arch.debian());
+    command
+        .args(["--mode=auto", "--variant=minbase", "--format=null"])
+        .arg(format!("--architectures={}", arch.debian()))
+        .arg(format!("--include={kernel},{}", PACKAGES.join(",")))
+        .args(["--aptopt=Acquire::Retries \"3\"", "--aptopt=APT::Install-Recommends \"false\""])
+        .args(NO_FILES.iter().map(|files| format!("--dpkgopt=path-exclude={files}")))
+        .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
+        .args(NO_MODULES.iter().map(|part| format!("--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/{part}/*")))
+        // The new system may belong to another user than we are: what the hook needs travels inside.
+        .arg(format!("--customize-hook=sync-in {} /tmp/machine", quoted(recipe)))
+        .arg("--customize-hook=sh \"$1/tmp/machine/hook\" \"$1\"")
+        .arg(suite)
+        .arg("/dev/null")
+        .args(sources);
+    command
+        .env("SOURCE_DATE_EPOCH", EPOCH)
+        // The kernel's package shall not make a RAM disk: ours is smaller.
+        .env("INITRD", "No")
+        .env("MACHINE_ARCH", arch.debian())
+        .env("MACHINE_USER", USER)
+        .env("MACHINE_OFFSET", FIRST.to_string())
+        .env("MACHINE_SIZE", format!("{}k", (DISK - FIRST) / 1024))
+        .env("MACHINE_UUID", FILE_SYSTEM);
+    #[cfg(unix)]
+    if rustix::process::geteuid().is_root() {
+        // Beside the cache; another user's namespace could not walk there.
+        command.env("TMPDIR", work);
+    }
+    let _ = work;
+    command
+}
+
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_tells_suites_and_processors_apart() {
+        let key_of = |suite, arch| key(suite, arch);
+        assert_eq!(key_of("trixie", Arch::X86_64), key_of("trixie", Arch::X86_64));
+        assert_ne!(key_of("trixie", Arch::X86_64), key_of("forky", Arch::X86_64));
+        assert_ne!(key_of("trixie", Arch::X86_64), key_of("trixie", Arch::Aarch64));
+    }
+
+    #[test]
+    fn every_file_of_the_recipe_is_a_shell_script_that_parses_or_data() {
+        for (name, text) in FILES.iter().filter(|(_, text)| text.starts_with("#!")) {
+            let mut shell = std::process::Command::new("sh")
+                .arg("-n")
+                .stdin(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+            let done = shell.wait_with_output().unwrap();
+            assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
+}
