@@ -139,7 +139,15 @@ fn active_is_the_machine_docker_talks_to() {
 #[test]
 fn reading_makes_and_changes_nothing() {
     let env = Env::new();
-    for args in [&["ls", "--no-probe"][..], &["ls", "-q"], &["ls"], &["active"], &["ip", "x"], &["bundle", "ls"]] {
+    for args in [
+        &["ls", "--no-probe"][..],
+        &["ls", "-q"],
+        &["ls"],
+        &["active"],
+        &["ip", "x"],
+        &["bundle", "ls"],
+        &["image", "ls"],
+    ] {
         let _ = env.run(args);
         assert!(!env.store().exists(), "{args:?} made a store");
     }

@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Env(commands::env::EnvArgs),
     Forward(commands::forward::ForwardArgs),
     Gc(commands::gc::GcArgs),
+    Image(commands::image::ImageArgs),
     Inspect(commands::inspect::InspectArgs),
     Ip(commands::ip::IpArgs),
     Kill(commands::kill::KillArgs),

@@ -49,7 +49,7 @@ variables! {
     MACHINE_PROGRESS = "MACHINE_PROGRESS";
     /// Config file to read instead of `machine/config.yaml` in the config folder.
     MACHINE_CONFIG = "MACHINE_CONFIG";
-    /// Debian archive to build bundles from, e.g. an internal mirror; else the computer's apt sources are used.
+    /// Debian archive to build bundles and images from, e.g. an internal mirror; else the computer's apt sources are used.
     MACHINE_DEBIAN_MIRROR = "MACHINE_DEBIAN_MIRROR";
     /// Docker's apt repository to build bundles from, e.g. an internal mirror.
     MACHINE_DOCKER_MIRROR = "MACHINE_DOCKER_MIRROR";

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use machine_host::{HostName, Store};
-use machine_provision::{Outcome, World};
+use machine_provision::{Event, EventSink, Outcome, World};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::report::{Report, ReportArgs};
 use crate::session::Session;
 use crate::{signals, world};
@@ -35,6 +36,44 @@ where
     });
     report.finish();
     // What still runs in the background (a blocking read) must not hold the program.
+    runtime.shutdown_background();
+    result
+}
+
+/// Makes one thing that is no machine (a bundle, an image), named `what`, and shows what goes on as for a machine's step.
+pub(crate) fn make<T, Fut>(
+    session: &Session,
+    args: &ReportArgs,
+    (what, step, title): (&str, &str, String),
+    work: impl FnOnce(EventSink) -> Fut,
+) -> Result<T, CommandError>
+where
+    Fut: Future<Output = Result<T, CommandError>>,
+{
+    let report = Report::new(args, session.global.debug);
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let mut cancel =
+            signals::watch().map_err(|e| CommandError::failure("cannot listen to signals").caused_by(&e))?;
+        let sink = report.sink();
+        let (machine, step) = (what.to_owned(), step.to_owned());
+        sink(Event::Started { machine: machine.clone(), step: step.clone(), title });
+        let started = Instant::now();
+        let made = tokio::select! {
+            made = work(sink.clone()) => made,
+            _ = cancel.wait_for(|stop| *stop) => {
+                Err(CommandError::new(Kind::Interrupted, "stopped; nothing half-made is kept"))
+            }
+        };
+        let took = started.elapsed();
+        sink(match &made {
+            Ok(_) => Event::Finished { machine, step, outcome: Outcome::Done, took },
+            Err(_) => Event::Failed { machine, step, took },
+        });
+        made
+    });
+    report.finish();
+    // What still runs in the background (hashing, copying) must not hold the program.
     runtime.shutdown_background();
     result
 }

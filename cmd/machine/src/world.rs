@@ -83,6 +83,12 @@ pub(crate) fn bundles() -> Result<Cache, CommandError> {
     Ok(Cache::new(cache_dir()?.join("engines")))
 }
 
+/// The guest disks kept on this computer.
+pub(crate) fn disks() -> Result<machine_guest::Disks, CommandError> {
+    let mirror = mirror(env_vars::MACHINE_DEBIAN_MIRROR)?.map(String::from);
+    Ok(machine_guest::Disks::new(&cache_dir()?).with_mirror(mirror))
+}
+
 /// What building a bundle may use.
 pub(crate) fn build_env(session: &Session) -> Result<BuildEnv, CommandError> {
     let http = reqwest::Client::builder()

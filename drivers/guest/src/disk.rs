@@ -16,7 +16,7 @@ pub const USER: &str = "machine";
 pub struct Disk {
     /// Sha256 of the disk's file, which is also how it is found: [`crate::Disks::find`].
     pub digest: String,
-    /// For people: `debian-13-x86_64`, or the name of the file it came from.
+    /// For people: `debian-trixie-amd64`, or the name of the file it came from.
     pub name: String,
     /// The base file.
     pub path: PathBuf,

@@ -83,18 +83,12 @@ impl Disks {
         self.make(&source, arch, &key, progress, deadline, Some(OffsetDateTime::now_utc())).await
     }
 
-    /// Takes in a file of the user's, or a download: what [`Disks::prepare`] does with them, whatever was known before.
+    /// Refuses what cannot be built here, also where there is one already: before [`Disks::build`].
     ///
     /// # Errors
-    /// As [`Disks::prepare`].
-    pub async fn import(
-        &self,
-        source: &Source,
-        arch: Arch,
-        progress: &Progress,
-        deadline: Option<Instant>,
-    ) -> Result<Disk> {
-        self.prepare(source, arch, progress, deadline).await
+    /// A program or the room that a build needs.
+    pub fn check_build(&self, arch: Arch) -> Result<()> {
+        build::check(arch, self.cache.dir())
     }
 
     /// The disk with this whole digest.

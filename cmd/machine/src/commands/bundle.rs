@@ -1,19 +1,18 @@
 //! `machine bundle`: the engines kept on this computer.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Subcommand;
 use machine_engine::{Arch, Bundle, Cache, Progress, Source};
-use machine_provision::{Event, Outcome};
+use machine_provision::Event;
 use serde_json::{Value, json};
 
 use crate::error::{CommandError, Kind};
 use crate::output;
-use crate::output::document::{self, Column, DocumentFormat, format_rows};
-use crate::report::{Report, ReportArgs};
+use crate::output::document::{Column, ListingArgs};
+use crate::report::ReportArgs;
 use crate::session::Session;
-use crate::{external, operation, signals, world};
+use crate::{external, operation, world};
 
 /// Build, check and choose the engines that machines get
 #[derive(Debug, clap::Args)]
@@ -38,17 +37,7 @@ enum BundleCommand {
         report: Box<ReportArgs>,
     },
     /// List the bundles kept here
-    Ls {
-        /// Digests only
-        #[arg(short, long)]
-        quiet: bool,
-        /// A line for each through a Go template; begin with "table" for columns
-        #[arg(short, long, value_name = "TEMPLATE", conflicts_with_all = ["quiet", "output"])]
-        format: Option<String>,
-        /// A document for programs
-        #[arg(short, long, value_enum, conflicts_with = "quiet")]
-        output: Option<DocumentFormat>,
-    },
+    Ls(ListingArgs),
     /// Hold bundles against their checksums
     Verify {
         /// Names, or beginnings of digests [default: all]
@@ -118,7 +107,7 @@ pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandErro
         BundleCommand::Build { source, arch, sha256, report } => {
             build(session, &cache, source.as_deref(), arch.as_deref(), sha256, &report)
         }
-        BundleCommand::Ls { quiet, format, output } => ls(session, &cache, quiet, format.as_deref(), output),
+        BundleCommand::Ls(args) => ls(session, &cache, &args),
         BundleCommand::Verify { bundles } => verify(&cache, &bundles),
         BundleCommand::Import { file } => session.out.line(&cache.import(&file)?.manifest.name),
         BundleCommand::Export { bundle, file } => {
@@ -227,28 +216,16 @@ fn build(
         Some(text) => parse_arch(text)?,
         None => here()?,
     };
-    let report = Report::new(args, session.global.debug);
-    let result = operation::runtime()?.block_on(async {
-        let mut cancel = signals::watch().map_err(|e| CommandError::failure("cannot listen to signals").caused_by(&e))?;
-        let sink = report.sink();
-        let what = source.to_string();
-        let event = |event: Event| sink(event);
-        event(Event::Started { machine: what.clone(), step: STEP.into(), title: format!("building the bundle for {arch}") });
-        let started = std::time::Instant::now();
-        let progress = |progress: Progress| event(progress_event(&what, progress));
-        let built = tokio::select! {
-            built = machine_engine::build(&source, arch, cache, &env, &progress) => built.map_err(CommandError::from),
-            _ = cancel.wait_for(|stop| *stop) => Err(CommandError::new(Kind::Interrupted, "stopped; nothing half-made is kept")),
-        };
-        let took: Duration = started.elapsed();
-        event(match &built {
-            Ok(_) => Event::Finished { machine: what.clone(), step: STEP.into(), outcome: Outcome::Done, took },
-            Err(_) => Event::Failed { machine: what.clone(), step: STEP.into(), took },
-        });
-        built
-    });
-    report.finish();
-    session.out.line(&result?.manifest.name)
+    let what = source.to_string();
+    let title = format!("building the bundle for {arch}");
+    let bundle = operation::make(session, args, (&what, STEP, title), |sink| {
+        let (what, source, env) = (&what, &source, &env);
+        async move {
+            let progress = |progress: Progress| sink(progress_event(what, progress));
+            machine_engine::build(source, arch, cache, env, &progress).await.map_err(CommandError::from)
+        }
+    })?;
+    session.out.line(&bundle.manifest.name)
 }
 
 /// The step's id in events.
@@ -266,23 +243,15 @@ fn progress_event(source: &str, progress: Progress) -> Event {
     }
 }
 
-fn ls(
-    session: &Session,
-    cache: &Cache,
-    quiet: bool,
-    format: Option<&str>,
-    output: Option<DocumentFormat>,
-) -> Result<(), CommandError> {
+fn ls(session: &Session, cache: &Cache, args: &ListingArgs) -> Result<(), CommandError> {
     let bundles = cache.list()?;
-    session.out.text(&if quiet {
-        bundles.iter().map(|bundle| format!("{}\n", bundle.manifest.digest)).collect()
-    } else if let Some(output) = output {
-        let all = bundles.iter().map(|bundle| document(cache, bundle)).collect::<Result<Vec<_>, _>>()?;
-        document::render(output, &Value::from(all))?
-    } else {
-        let rows = bundles.iter().map(|bundle| fields(cache, bundle)).collect::<Result<Vec<_>, _>>()?;
-        format_rows(format.unwrap_or(TABLE), COLUMNS, &rows)?
-    })
+    session.out.text(&args.render(
+        (TABLE, COLUMNS),
+        &bundles,
+        |bundle| bundle.manifest.digest.clone(),
+        |bundle| fields(cache, bundle),
+        |bundle| document(cache, bundle),
+    )?)
 }
 
 fn is_default(cache: &Cache, bundle: &Bundle) -> Result<bool, CommandError> {
@@ -340,6 +309,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::output::document::format_rows;
 
     #[test]
     fn the_table_has_titles_and_rows() {

@@ -14,6 +14,7 @@ pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod forward;
 pub(crate) mod gc;
+pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod ip;
 pub(crate) mod kill;
@@ -59,6 +60,7 @@ pub(crate) fn run(
         Command::Env(args) => env::run(session, &args),
         Command::Forward(args) => forward::run(session, &args),
         Command::Gc(args) => gc::run(session, &args),
+        Command::Image(args) => image::run(session, args),
         Command::Inspect(args) => inspect::run(session, &args),
         Command::Ip(args) => ip::run(session, &args),
         Command::Kill(args) => kill::run(session, &args),

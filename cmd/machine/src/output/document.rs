@@ -15,6 +15,42 @@ pub(crate) enum DocumentFormat {
     Yaml,
 }
 
+/// Options of a listing of things kept here, which are known by a digest.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListingArgs {
+    /// Digests only
+    #[arg(short, long)]
+    quiet: bool,
+    /// A line for each through a Go template; begin with "table" for columns
+    #[arg(short, long, value_name = "TEMPLATE", conflicts_with_all = ["quiet", "output"])]
+    format: Option<String>,
+    /// A document for programs
+    #[arg(short, long, value_enum, conflicts_with = "quiet")]
+    output: Option<DocumentFormat>,
+}
+
+impl ListingArgs {
+    /// The listing in the form asked for: `row` for templates, `document` for programs.
+    pub(crate) fn render<T>(
+        &self,
+        (default, columns): (&str, &[Column]),
+        things: &[T],
+        digest: impl Fn(&T) -> String,
+        row: impl Fn(&T) -> Result<Value, CommandError>,
+        document: impl Fn(&T) -> Result<Value, CommandError>,
+    ) -> Result<String, CommandError> {
+        if self.quiet {
+            return Ok(things.iter().map(|thing| digest(thing) + "\n").collect());
+        }
+        if let Some(output) = self.output {
+            let all = things.iter().map(document).collect::<Result<Vec<_>, _>>()?;
+            return render(output, &Value::from(all));
+        }
+        let rows = things.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+        format_rows(self.format.as_deref().unwrap_or(default), columns, &rows)
+    }
+}
+
 /// A value as a document, ending in a line break.
 pub(crate) fn render(format: DocumentFormat, value: &Value) -> Result<String, CommandError> {
     match format {

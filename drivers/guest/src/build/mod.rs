@@ -91,12 +91,11 @@ pub(crate) async fn build(
         let cache = cache.clone();
         blocking(move || cache.workspace()).await?
     };
-    let (recipe_dir, raw) = (work.path.join("recipe"), work.path.join("disk.raw"));
-    recipe::lay_out(&recipe_dir)?;
+    let raw = work.path.join("disk.raw");
     let disk_file = empty_disk(&raw)?;
     let sources = sources(suite, mirror).await?;
 
-    let mut command = recipe::mmdebstrap(suite, arch, &recipe_dir, &work.path, &sources);
+    let mut command = recipe::mmdebstrap(suite, arch, &work.path, &sources);
     // Standard input is the disk: a file that is open needs no path that the namespace's user could walk.
     command.stdin(Stdio::from(disk_file));
     progress(&format!("building the image debian:{suite} for {arch}: this happens once"));

@@ -1,14 +1,12 @@
 //! What goes into our own disk. All of it decides on the key by which a built disk is found again.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use machine_driver::Result;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use crate::disks::program;
-use crate::{Arch, USER, files};
+use crate::{Arch, USER};
 
 /// What a guest sees of the disk before it grows: sparse, and room for what comes before it has grown.
 pub(super) const DISK: u64 = 2 << 30;
@@ -111,17 +109,27 @@ pub(crate) fn key(suite: &str, arch: Arch) -> String {
     format!("built {suite} {arch} {}", hex::encode(hasher.finalize()))
 }
 
-/// Writes the recipe's files where the build can read them.
-pub(super) fn lay_out(dir: &Path) -> Result<()> {
-    let put = |name: &str, text: &str| files::write(&dir.join(name), |file| file.write_all(text.as_bytes()));
-    for (name, text) in FILES {
-        put(name, text)?;
+/// All of it as one script for `sh -c`: the files are written into the new system, then the hook runs. In a namespace the hook is
+/// another user, who may not be able to walk to files of ours.
+fn hook() -> String {
+    let mut script = "mkdir -p \"$1/tmp/machine\" || exit\n".to_owned();
+    let mut body = "";
+    for (name, text) in FILES.iter().chain(&[("cmdline", CMDLINE)]) {
+        if *name == "hook" {
+            body = text;
+            continue;
+        }
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        script.extend(["cat >\"$1/tmp/machine/", name, "\" <<'", END, "'\n", text, end, END, "\n"]);
     }
-    put("cmdline", CMDLINE)
+    script + body
 }
 
+/// Ends a file within the script; a test sees that none holds it.
+const END: &str = "MACHINE-END-OF-FILE";
+
 /// The build, all but its standard input.
-pub(super) fn mmdebstrap(suite: &str, arch: Arch, recipe: &Path, work: &Path, sources: &[String]) -> Command {
+pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String]) -> Command {
     let mut command = Command::new(program("mmdebstrap").unwrap_or_else(|| PathBuf::from("mmdebstrap")));
     let kernel = format!("linux-image-{}", arch.debian());
     command
@@ -132,9 +140,7 @@ pub(super) fn mmdebstrap(suite: &str, arch: Arch, recipe: &Path, work: &Path, so
         .args(NO_FILES.iter().map(|files| format!("--dpkgopt=path-exclude={files}")))
         .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
         .args(NO_MODULES.iter().map(|part| format!("--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/{part}/*")))
-        // The new system may belong to another user than we are: what the hook needs travels inside.
-        .arg(format!("--customize-hook=sync-in {} /tmp/machine", quoted(recipe)))
-        .arg("--customize-hook=sh \"$1/tmp/machine/hook\" \"$1\"")
+        .arg(format!("--customize-hook={}", hook()))
         .arg(suite)
         .arg("/dev/null")
         .args(sources);
@@ -156,13 +162,27 @@ pub(super) fn mmdebstrap(suite: &str, arch: Arch, recipe: &Path, work: &Path, so
     command
 }
 
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn the_hook_writes_every_file_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(FILES.iter().all(|(_, text)| !text.contains(END)));
+        // Without the part that works on a system.
+        let (_, body) = FILES.iter().find(|(name, _)| *name == "hook").unwrap();
+        let script = hook().replace(body, "");
+        let done = std::process::Command::new("sh").args(["-c", &script, "exec"]).arg(dir.path()).status().unwrap();
+        assert!(done.success());
+        for (name, text) in FILES.iter().filter(|(name, _)| *name != "hook") {
+            assert_eq!(std::fs::read_to_string(dir.path().join("tmp/machine").join(name)).unwrap(), *text, "{name}");
+        }
+        let cmdline = std::fs::read_to_string(dir.path().join("tmp/machine/cmdline")).unwrap();
+        assert_eq!(cmdline.trim_end(), CMDLINE);
+    }
 
     #[test]
     fn the_key_tells_suites_and_processors_apart() {

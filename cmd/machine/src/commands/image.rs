@@ -1,0 +1,279 @@
+//! `machine image`: the disks that virtual machines of this computer stand on.
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use machine_driver::Progress;
+use machine_guest::{Arch, Disk, Disks, Source};
+use machine_provision::Event;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use crate::error::CommandError;
+use crate::output::document::{Column, ListingArgs};
+use crate::report::ReportArgs;
+use crate::session::Session;
+use crate::{operation, output, world};
+
+/// Build, fetch and check the disks that local machines stand on
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImageArgs {
+    #[command(subcommand)]
+    command: ImageCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageCommand {
+    /// Build our own image anew, from Debian packages
+    Build {
+        /// debian or debian:SUITE
+        #[arg(default_value = "debian")]
+        source: String,
+        /// Processor it shall run on: amd64, arm64 [default: this computer's]
+        #[arg(long)]
+        arch: Option<Arch>,
+        #[command(flatten)]
+        report: Box<ReportArgs>,
+    },
+    /// List the images kept here
+    Ls(ListingArgs),
+    /// Hold images against their checksums
+    Verify {
+        /// Names, or beginnings of digests [default: all]
+        #[arg(value_name = "IMAGE")]
+        images: Vec<String>,
+    },
+    /// Take in a cloud image, from a file or a URL
+    Import {
+        /// A qcow2 or raw file, or a http(s) URL
+        #[arg(value_name = "FILE|URL")]
+        source: String,
+        /// What it must be: sha512:HEX or sha256:HEX; a URL needs one
+        #[arg(long, value_name = "SUM")]
+        checksum: Option<String>,
+        /// Processor it is for: amd64, arm64 [default: this computer's]
+        #[arg(long)]
+        arch: Option<Arch>,
+        #[command(flatten)]
+        report: Box<ReportArgs>,
+    },
+    /// Remove images that no machine stands on
+    Rm {
+        /// Names, or beginnings of digests
+        #[arg(value_name = "IMAGE", required = true)]
+        images: Vec<String>,
+        /// Also those that machines stand on, which do not start any more
+        #[arg(short, long)]
+        force: bool,
+    },
+}
+
+/// What `--format` may name.
+const COLUMNS: &[Column] = &[
+    Column { field: "Name", title: "NAME" },
+    Column { field: "Digest", title: "DIGEST" },
+    Column { field: "ShortDigest", title: "DIGEST" },
+    Column { field: "Arch", title: "ARCH" },
+    Column { field: "Format", title: "FORMAT" },
+    Column { field: "Disk", title: "DISK" },
+    Column { field: "Size", title: "SIZE" },
+    Column { field: "Source", title: "SOURCE" },
+    Column { field: "Verified", title: "VERIFIED" },
+    Column { field: "Made", title: "MADE" },
+    Column { field: "CloudInit", title: "CLOUD-INIT" },
+    Column { field: "Machines", title: "MACHINES" },
+];
+
+const TABLE: &str = "table {{.Name}}\t{{.ShortDigest}}\t{{.Arch}}\t{{.Source}}\t{{.Size}}\t{{join .Machines \",\"}}";
+
+/// The step's id in events.
+const STEP: &str = "prepare-image";
+
+pub(crate) fn run(session: &Session, args: ImageArgs) -> Result<(), CommandError> {
+    let disks = world::disks()?;
+    match args.command {
+        ImageCommand::Build { source, arch, report } => {
+            let Source::Build { suite } = Source::parse(Some(&source), None, &world::working_dir()?)? else {
+                return Err(CommandError::usage(format!("images are not built from {source:?}"))
+                    .hint("use debian or debian:SUITE; `machine image import` takes in files and URLs"));
+            };
+            let arch = processor(arch)?;
+            disks.check_build(arch)?;
+            let title = format!("building the image for {arch}");
+            let disk = operation::make(session, &report, (&source, STEP, title), |sink| {
+                let (disks, suite, progress) = (&disks, &suite, progress(sink, &source));
+                async move { disks.build(suite, arch, &progress, None).await.map_err(CommandError::from) }
+            })?;
+            session.out.line(&disk.name)
+        }
+        ImageCommand::Import { source: typed, checksum, arch, report } => {
+            let source = match Source::parse(Some(&typed), checksum.as_deref(), &world::working_dir()?)? {
+                source @ (Source::Path { .. } | Source::Url { .. }) => source,
+                _ => {
+                    return Err(CommandError::usage(format!("{typed} is no file and no URL"))
+                        .hint("name a qcow2 or raw file that is there"));
+                }
+            };
+            let arch = processor(arch)?;
+            disks.check(&source, arch)?;
+            let title = "taking in the image".to_owned();
+            let disk = operation::make(session, &report, (&typed, STEP, title), |sink| {
+                let (disks, source, progress) = (&disks, &source, progress(sink, &typed));
+                async move { disks.prepare(source, arch, &progress, None).await.map_err(CommandError::from) }
+            })?;
+            session.out.line(&disk.name)
+        }
+        ImageCommand::Ls(args) => {
+            let images = disks.list()?;
+            let used = Used::read(session)?;
+            let digest = |disk: &Disk| disk.digest.clone();
+            session.out.text(&args.render(
+                (TABLE, COLUMNS),
+                &images,
+                digest,
+                |disk| fields(disk, &used),
+                |disk| document(disk, &used),
+            )?)
+        }
+        ImageCommand::Verify { images } => verify(&disks, &images),
+        ImageCommand::Rm { images, force } => {
+            let images = images.iter().map(|name| disks.named(name)).collect::<Result<Vec<_>, _>>()?;
+            let used = Used::read(session)?;
+            for disk in &images {
+                let machines = used.by(disk);
+                if !force && !machines.is_empty() {
+                    return Err(CommandError::failure(format!(
+                        "machines stand on {}: {}",
+                        disk.name,
+                        machines.join(", ")
+                    ))
+                    .hint("`machine rm` them first; with --force they stay and do not start any more"));
+                }
+            }
+            for disk in images {
+                disks.remove(&disk)?;
+                output::say(&format!("{}: removed", disk.name));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn processor(typed: Option<Arch>) -> Result<Arch, CommandError> {
+    typed.or_else(Arch::here).ok_or_else(|| {
+        CommandError::usage("this computer's processor is none that there are images for")
+            .hint("name one with --arch: amd64 or arm64")
+    })
+}
+
+fn progress(sink: machine_provision::EventSink, what: &str) -> Progress {
+    let what = what.to_owned();
+    Arc::new(move |line: &str| {
+        sink(Event::Progress { machine: what.clone(), step: STEP.into(), text: line.to_owned(), bytes: None });
+    })
+}
+
+/// What machines remember, by name: a disk's digest in it means that the machine stands on the disk.
+struct Used(Vec<(String, String)>);
+
+impl Used {
+    fn read(session: &Session) -> Result<Self, CommandError> {
+        let store = session.store()?;
+        let mut all = Vec::new();
+        for name in store.names()? {
+            // An unreadable record is told by `ls`; its machine's disk is not looked for.
+            if let Ok(record) = store.read(&name) {
+                let text = serde_json::to_string(&record)
+                    .map_err(|e| CommandError::failure(format!("cannot read what {name} remembers")).caused_by(&e))?;
+                all.push((name.to_string(), text));
+            }
+        }
+        Ok(Self(all))
+    }
+
+    fn by(&self, disk: &Disk) -> Vec<&str> {
+        self.0.iter().filter(|(_, record)| record.contains(&disk.digest)).map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+fn file_size(disk: &Disk) -> u64 {
+    std::fs::metadata(&disk.path).map_or(0, |about| about.len())
+}
+
+fn made(disk: &Disk) -> Result<String, CommandError> {
+    disk.made.format(&Rfc3339).map_err(|e| CommandError::failure("cannot write a date").caused_by(&e))
+}
+
+fn fields(disk: &Disk, used: &Used) -> Result<Value, CommandError> {
+    Ok(json!({
+        "Name": disk.name,
+        "Digest": disk.digest,
+        "ShortDigest": &disk.digest[..12],
+        "Arch": disk.arch.debian(),
+        "Format": disk.format.as_str(),
+        "Disk": format!("{} MB", disk.virtual_size / 1_000_000),
+        "Size": format!("{} MB", file_size(disk).div_ceil(1_000_000)),
+        "Source": disk.source,
+        "Verified": disk.verified,
+        "Made": made(disk)?,
+        "CloudInit": disk.cloud_init,
+        "Machines": used.by(disk),
+    }))
+}
+
+fn document(disk: &Disk, used: &Used) -> Result<Value, CommandError> {
+    Ok(json!({
+        "name": disk.name,
+        "digest": disk.digest,
+        "arch": disk.arch.debian(),
+        "format": disk.format.as_str(),
+        "virtual_size": disk.virtual_size,
+        "size": file_size(disk),
+        "source": disk.source,
+        "verified": disk.verified,
+        "made": made(disk)?,
+        "cloud_init": disk.cloud_init,
+        "machines": used.by(disk),
+    }))
+}
+
+fn verify(disks: &Disks, names: &[String]) -> Result<(), CommandError> {
+    let images = if names.is_empty() {
+        disks.list()?
+    } else {
+        names.iter().map(|name| disks.named(name)).collect::<Result<Vec<_>, _>>()?
+    };
+    let mut codes = Vec::new();
+    for disk in images {
+        match disks.verify(&disk) {
+            Ok(()) => output::say(&format!("{}: as it was taken in ({})", disk.name, disk.verified)),
+            Err(e) => {
+                let error = CommandError::from(e);
+                output::say(&format!("{}: {}", disk.name, error.report().trim_end()));
+                codes.push(error.exit_code());
+            }
+        }
+    }
+    if codes.is_empty() { Ok(()) } else { Err(CommandError::several(&codes)) }
+}
+
+/// The table that people see must render, titles and all.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::document::format_rows;
+
+    #[test]
+    fn the_table_has_titles_and_rows() {
+        let mut row = json!({});
+        for column in COLUMNS {
+            row[column.field] = json!("x");
+        }
+        row["Machines"] = json!(["x"]);
+        let text = format_rows(TABLE, COLUMNS, &[row]).unwrap();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let lines: Vec<_> = text.lines().map(words).collect();
+        assert_eq!(lines[0], ["NAME", "DIGEST", "ARCH", "SOURCE", "SIZE", "MACHINES"]);
+        assert_eq!(lines[1], ["x"; 6]);
+    }
+}
