@@ -177,8 +177,11 @@ fn a_token_typed_is_kept_in_the_keyring_and_rotated_there() {
     // The provider takes another one from now on. No machine is touched for that.
     let rotated = token.replace("dop_v1_", "dop_v1_eeee");
     cloud.rotate(&rotated);
-    let _ =
-        cloud.run(&["rm", "-y", "web-1"]).failure(5).says(&["answered 401", "machine credentials set digitalocean"]);
+    let _ = cloud.run(&["rm", "-y", "web-1"]).failure(5).says(&[
+        "answered 401",
+        "the access token is keyring:digitalocean",
+        "machine credentials set digitalocean",
+    ]);
     let _ = cloud.env().machine(&["credentials", "set", "digitalocean"]).stdin(rotated).run().success();
     let _ = cloud.run(&["rm", "-y", "web-1"]).success();
     // A credential that is called like the driver needs no flag and no variable.

@@ -91,8 +91,14 @@ fn story(cloud: Cloud, case: Case) {
         ("create", _) => {
             let output = cloud.run(&CREATE).failure(code);
             // Promise 1: step, cause, what exists, how to go on, how to give up; the hint is last.
-            let told =
-                ["step create-machine", "caused by: ", "what exists now: ", "machine create web-1", "machine rm web-1"];
+            let told = [
+                "step create-machine",
+                "caused by: ",
+                "what exists now: the record in ",
+                "; begun: ",
+                "machine create web-1",
+                "machine rm web-1",
+            ];
             let output = output.says(&told).says(words);
             let last = output.stderr.trim_end().lines().last().unwrap_or_default().to_owned();
             assert!(last.starts_with("hint: ") || code == 4, "{about}: {output}");

@@ -169,6 +169,14 @@ impl<'w> Context<'w> {
         })
     }
 
+    /// A driver's error; where the provider refuses the credentials it says whose they are.
+    pub(crate) fn of_driver(&self, e: machine_driver::DriverError) -> Error {
+        let denied = e.kind == machine_driver::ErrorKind::Denied;
+        let used = self.record.driver.secrets.iter().filter(|(name, _)| denied && !self.given.contains_key(*name));
+        let used: Vec<String> = used.map(|(name, from)| format!("the {} is {from}", name.replace('-', " "))).collect();
+        used.into_iter().fold(Error::from(e), Error::cause)
+    }
+
     /// The SSH connection: made on first use, and again when it broke.
     pub(crate) async fn remote(&mut self) -> Result<Connection> {
         if let Some(connection) = self.connection.as_ref().filter(|c| !c.is_closed()) {

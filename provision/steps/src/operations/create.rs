@@ -271,11 +271,25 @@ fn steps(cx: &Context<'_>) -> Result<Vec<&'static dyn crate::step::Step>> {
     Ok(steps)
 }
 
+/// The stages of a driver that makes machines, as far as they were gone through.
+fn made_so_far(cx: &Context<'_>) -> String {
+    if !cx.driver().is_ok_and(|driver| driver.describe().injects_host_key) {
+        return String::new();
+    }
+    let state = cx.journal.state();
+    let done = match state.stages_done.as_slice() {
+        [] => String::new(),
+        stages => format!("; made by driver {}: {}", cx.record.driver.name, stages.join(", ")),
+    };
+    let begun = state.stage_begun.as_ref().map(|stage| format!("; begun: {stage}")).unwrap_or_default();
+    done + &begun
+}
+
 fn what_exists(cx: &Context<'_>) -> String {
     let here = format!("the record in {}", cx.paths.dir().display());
     match (&cx.record.installed, &cx.record.ssh) {
         (Some(_), Some(ssh)) => format!("{here}, and an engine on {}", ssh.host),
         (None, Some(ssh)) => format!("{here}; on {} no engine runs yet", ssh.host),
-        _ => here,
+        _ => format!("{here}{}", made_so_far(cx)),
     }
 }

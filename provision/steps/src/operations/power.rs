@@ -91,7 +91,7 @@ async fn flip(cx: &mut Context<'_>, turn: Turn) -> Result<()> {
     };
     cx.record.driver.machine = machine;
     cx.save()?;
-    result?;
+    result.map_err(|e| cx.of_driver(e))?;
     let status = driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
     crate::steps::take_over(cx, &status, driver.describe().injects_host_key)?;
     cx.save()

@@ -169,7 +169,7 @@ async fn let_in(cx: &Context<'_>) -> Result<()> {
     }
     let context = cx.driver_context(true).await?;
     match driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await {
-        Err(e) if e.kind == machine_driver::ErrorKind::Denied => Err(e.into()),
+        Err(e) if e.kind == machine_driver::ErrorKind::Denied => Err(cx.of_driver(e)),
         // Whatever else it is, removing has its own answer to it.
         _ => Ok(()),
     }
@@ -178,7 +178,8 @@ async fn let_in(cx: &Context<'_>) -> Result<()> {
 /// The provider's side.
 async fn away(cx: &mut Context<'_>) -> Result<()> {
     let context = cx.driver_context(true).await?;
-    Ok(cx.driver()?.remove(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?)
+    let done = cx.driver()?.remove(&context, &cx.record.driver.settings, &cx.record.driver.machine).await;
+    done.map_err(|e| cx.of_driver(e))
 }
 
 /// Whether we may have changed anything on the host: from the claim on, in whatever operation it was.

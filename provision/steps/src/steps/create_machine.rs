@@ -31,7 +31,7 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         // What was learnt before a failure is worth as much as after a success.
         cx.record.driver.machine = machine;
         cx.save()?;
-        result?;
+        result.map_err(|e| cx.of_driver(e))?;
         cx.journal.append(Entry::Finished { step, stage: Some(stage.clone()), warning: None })?;
     }
     let context = cx.driver_context(false).await?;
