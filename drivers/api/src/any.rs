@@ -29,6 +29,9 @@ pub struct Description {
     pub injects_host_key: bool,
     /// There is a host to log in to; without one no engine is installed.
     pub ssh: bool,
+    /// See [`Driver::ARCH`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
     /// Its secret settings; a flag of each is among [`AnyDriver::flags`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretNote>,
@@ -91,6 +94,7 @@ impl<D: Driver> AnyDriver for D {
             power: self.power().is_some(),
             injects_host_key: D::INJECTS_HOST_KEY,
             ssh: D::HAS_SSH,
+            arch: D::ARCH.map(str::to_owned),
             secrets: D::SECRETS.iter().map(SecretNote::from).collect(),
         }
     }

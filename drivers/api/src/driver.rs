@@ -36,6 +36,9 @@ pub trait Driver: Send + Sync + 'static {
     const INJECTS_HOST_KEY: bool;
     /// Whether there is a host to log in to; without one no engine is installed.
     const HAS_SSH: bool = true;
+    /// The processor of what it makes, in Debian's words (`amd64`, `arm64`), where that is not this computer's own: the engine
+    /// is got ready for it before anything is made.
+    const ARCH: Option<&'static str> = None;
     /// Its secret settings. They are no fields of `Settings`: the core adds their flags, keeps a reference, resolves it
     /// and lends the value in [`Context::secrets`] (DESIGN §7).
     const SECRETS: &'static [Secret] = &[];

@@ -143,6 +143,8 @@ impl Driver for DigitalOcean {
     const ABOUT: &'static str = "A droplet at DigitalOcean";
     const STAGES: &'static [Stage] = &[Stage::SshKey, Stage::Firewall, Stage::Droplet, Stage::Boot, Stage::Address];
     const INJECTS_HOST_KEY: bool = true;
+    // Every droplet is x86, also where this computer is not.
+    const ARCH: Option<&'static str> = Some("amd64");
     const SECRETS: &'static [Secret] = &[TOKEN];
 
     fn settle(&self, s: Settings, working_dir: &Path) -> Result<Settings> {

@@ -98,7 +98,8 @@ async fn choose(cx: &mut Context<'_>) -> Result<Wanted> {
     Ok(Wanted::Bundle(Box::new(find_or_build(cx, asked.as_deref(), arch).await?)))
 }
 
-/// The host's architecture: what it said, or what the computer has where the machine is still to be made.
+/// The host's architecture: what it said, or, where the machine is still to be made, what its driver says of it, or what
+/// this computer has.
 async fn arch(cx: &mut Context<'_>) -> Result<Arch> {
     if let Some(facts) = &cx.record.facts
         && let Ok(arch) = facts.arch.parse()
@@ -107,6 +108,9 @@ async fn arch(cx: &mut Context<'_>) -> Result<Arch> {
     }
     if cx.record.ssh.is_some() {
         return Ok(Arch::from_uname(cx.facts().await?.machine())?);
+    }
+    if let Some(made) = cx.driver()?.describe().arch {
+        return Ok(made.parse()?);
     }
     Arch::here().ok_or_else(|| Error::failure("no engine is known for this computer's processor"))
 }

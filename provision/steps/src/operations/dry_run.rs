@@ -107,13 +107,14 @@ async fn look(world: &World, request: CreateRequest) -> Result<CreatePlan> {
     Ok(CreatePlan { record: cx.record, stage, engine, plan, told })
 }
 
-/// For a host that has not said yet what it is, the processor of this computer is assumed.
+/// For a host that has not said yet what it is, what its driver says counts, else the processor of this computer.
 fn engine(cx: &Context<'_>) -> Result<EnginePlan> {
     if cx.record.engine.foreign == Some(Foreign::Adopt) {
         return Ok(EnginePlan::OfTheHost);
     }
     let of_host = cx.record.facts.as_ref().and_then(|facts| facts.arch.parse().ok());
-    let Some(arch) = of_host.or_else(Arch::here) else {
+    let of_driver = cx.driver()?.describe().arch.map(|arch| arch.parse()).transpose()?;
+    let Some(arch) = of_host.or(of_driver).or_else(Arch::here) else {
         return Err(crate::Error::failure("no engine is known for this computer's processor"));
     };
     Ok(match bundle::look_up(cx, cx.record.engine.bundle.as_deref(), arch)? {

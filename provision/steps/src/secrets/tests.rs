@@ -51,6 +51,7 @@ fn driver() -> Description {
         power: false,
         injects_host_key: false,
         ssh: false,
+        arch: None,
         secrets: vec![note],
     }
 }
