@@ -99,8 +99,7 @@ impl ListAll<Self> for DigitalOcean {
                 };
                 let ids = on.filter(owns_its_ip).and_then(|droplet| Ids::in_tags(&droplet.tags));
                 same(thing, ids.as_ref(), &wanted)?;
-                reserved_ip::unassign(api, &thing.id).await?;
-                reserved_ip::remove(api, &thing.id).await
+                reserved_ip::delete_assigned(api, &thing.id).await
             }
             other => Err(DriverError::new(ErrorKind::Other, format!("nothing of kind {other} is ever made here"))),
         }

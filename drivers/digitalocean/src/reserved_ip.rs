@@ -153,8 +153,21 @@ pub(crate) async fn ours(api: Api<'_>, s: &Settings, m: &Machine) -> Result<Opti
     }
 }
 
+/// Deletes one that is on its droplet: at one stroke where DigitalOcean lets us, because of one that is on no droplet nobody
+/// could tell any more whose it is.
+pub(crate) async fn delete_assigned(api: Api<'_>, ip: &str) -> Result<()> {
+    let doing = format!("delete the reserved IP {ip}");
+    match api.delete((&doing, "reserved_ip:delete"), &format!("/v2/reserved_ips/{ip}")).await {
+        Err(fault) if fault.status() == Some(422) => {
+            unassign(api, ip).await?;
+            remove(api, ip).await
+        }
+        other => Ok(other?),
+    }
+}
+
 /// Takes it off the droplet it is on, and waits until it is free.
-pub(crate) async fn unassign(api: Api<'_>, ip: &str) -> Result<()> {
+async fn unassign(api: Api<'_>, ip: &str) -> Result<()> {
     let wait = Wait::new(api, format!("reserved IP {ip} to be unassigned"), api.pace.action);
     let mut asked = false;
     loop {

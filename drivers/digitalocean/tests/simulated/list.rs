@@ -7,6 +7,7 @@ use machine_driver_digitalocean::{DigitalOcean, Pace};
 use serde_json::json;
 
 use crate::play::{FAST, Play, STORE, assert_contract, shown, simulator};
+use crate::simulator::{Fault, Trouble};
 
 const AROUND: &str = "--digitalocean-firewall 80 --digitalocean-reserved-ip new";
 const OTHER_STORE: &str = "00000000-0000-4000-8000-00000000000b";
@@ -58,6 +59,21 @@ async fn everything_around_a_droplet_is_listed_and_deleted_in_order() {
     }
     assert_eq!(play.things().len(), 3, "{:?}", play.things());
     plain.remove().await.unwrap();
+    assert_eq!(play.things(), Vec::<String>::new());
+    assert_contract(&play.simulator);
+}
+
+#[tokio::test]
+async fn an_address_that_is_in_use_is_taken_off_first() {
+    let mut play = Play::new("--digitalocean-reserved-ip new");
+    play.create().await.unwrap();
+    let all = play.listed(Stores::This).await.unwrap();
+    let refusal = Trouble::status(422, "unprocessable_entity", "The reserved IP is assigned to a Droplet.");
+    play.simulator.arrange(Fault::next("DELETE", "/v2/reserved_ips/", refusal));
+    play.delete(&all[0]).await.unwrap();
+    assert_eq!((play.count("reserved ip"), play.count("droplet")), (0, 1));
+    assert_eq!(play.sent("DELETE", "/v2/reserved_ips/"), 2);
+    play.remove().await.unwrap();
     assert_eq!(play.things(), Vec::<String>::new());
     assert_contract(&play.simulator);
 }
