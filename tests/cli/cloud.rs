@@ -1,14 +1,12 @@
-//! A user with an account at DigitalOcean, simulated, whose droplets are addresses of this computer: nobody answers there.
+//! What stories at a provider share: droplets whose address is this computer's own, where nobody answers.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use machine_tests::digitalocean::{Backing, Order, Simulator};
-use machine_tests::{Env, digitalocean_contract, skipped};
+use machine_tests::digitalocean::{Account, Backing, Order};
+use machine_tests::{Cloud, Env, Running};
 use serde_json::Value;
-
-const TOKEN: &str = "dop_v1_5ecre7f00d";
 
 /// Longer than any create takes to get to its droplet.
 const SOON: Duration = Duration::from_secs(120);
@@ -21,72 +19,50 @@ impl Backing for Nobody {
     }
 }
 
-pub(crate) struct Cloud {
-    pub(crate) simulator: Simulator,
-    pub(crate) env: Env,
+pub(crate) fn cloud() -> Cloud {
+    let cloud = Cloud::new(Nobody);
+    // Stories look more often than people do.
+    cloud.simulator().behave(|b| (b.per_window, b.key_lists) = (100_000, 1_000));
+    cloud
 }
 
-impl Cloud {
-    pub(crate) fn new() -> Self {
-        let simulator = Simulator::start(TOKEN, Nobody);
-        // Stories look more often than people do.
-        simulator.behave(|b| (b.per_window, b.key_lists) = (100_000, 1_000));
-        let mut env = Env::new();
-        env.set("DIGITALOCEAN_API_URL", simulator.url());
-        env.set("DIGITALOCEAN_ACCESS_TOKEN", TOKEN);
-        Self { simulator, env }
-    }
+/// The same account, another store.
+pub(crate) fn another_user(cloud: &Cloud) -> Env {
+    let mut env = Env::new();
+    env.set("DIGITALOCEAN_API_URL", cloud.simulator().url());
+    env.set("DIGITALOCEAN_ACCESS_TOKEN", cloud.token());
+    env
+}
 
-    /// The same account, another store.
-    pub(crate) fn another_user(&self) -> Env {
-        let mut env = Env::new();
-        env.set("DIGITALOCEAN_API_URL", self.simulator.url());
-        env.set("DIGITALOCEAN_ACCESS_TOKEN", TOKEN);
-        env
-    }
+/// Creates as far as it goes without a host, and kills it there: the record speaks of a droplet that is there.
+pub(crate) fn make(env: &Env, name: &str, more: &[&str]) {
+    let mut running = begin(env, name, more);
+    running.wait_for("await-ssh", SOON);
+    let _ = running.kill();
+}
 
-    /// Creates as far as it goes without a host, and kills it there: the record speaks of a droplet that is there.
-    pub(crate) fn make(&self, env: &Env, name: &str, more: &[&str]) {
-        let mut running = self.begin(env, name, more);
-        running.wait_for("await-ssh", SOON);
-        let _ = running.kill();
-    }
+/// Begins to create. The engine is said to be there already, so that none has to be built.
+pub(crate) fn begin(env: &Env, name: &str, more: &[&str]) -> Running {
+    let args = [&["create", name, "-d", "digitalocean", "--adopt"], more].concat();
+    env.machine(&args).spawn()
+}
 
-    /// Begins to create. The engine is said to be there already, so that none has to be built.
-    pub(crate) fn begin(&self, env: &Env, name: &str, more: &[&str]) -> machine_tests::Running {
-        let args = [&["create", name, "-d", "digitalocean", "--adopt"], more].concat();
-        env.machine(&args).spawn()
-    }
+/// What there is, without the ids.
+pub(crate) fn kinds(cloud: &Cloud) -> Vec<String> {
+    let word = |thing: &String| thing.split(' ').next().unwrap_or_default().to_owned();
+    cloud.things().iter().map(word).filter(|kind| kind != "tag").collect()
+}
 
-    /// What there is, without the ids.
-    pub(crate) fn kinds(&self) -> Vec<String> {
-        let things = self.simulator.account(|account| account.things());
-        let word = |thing: &String| thing.split(' ').next().unwrap_or_default().to_owned();
-        things.iter().filter(|thing| !thing.starts_with("tag ")).map(word).collect()
-    }
+/// The droplet of this name.
+pub(crate) fn droplet(cloud: &Cloud, name: &str) -> u64 {
+    let named =
+        |account: &mut Account| account.live().find(|(_, droplet)| droplet.request["name"] == name).map(|(id, _)| id);
+    cloud.simulator().account(named).unwrap_or_else(|| panic!("there is no droplet {name}"))
+}
 
-    /// The droplet of this name.
-    pub(crate) fn droplet(&self, name: &str) -> u64 {
-        let named = |account: &mut machine_tests::digitalocean::Account| {
-            account.live().find(|(_, droplet)| droplet.request["name"] == name).map(|(id, _)| id)
-        };
-        self.simulator.account(named).unwrap_or_else(|| panic!("there is no droplet {name}"))
-    }
-
-    /// How many requests of this method were sent.
-    pub(crate) fn sent(&self, method: &str) -> usize {
-        self.simulator.exchanges().iter().filter(|exchange| exchange.method == method).count()
-    }
-
-    /// Every exchange was as the vendor's document says.
-    pub(crate) fn assert_contract(&self) {
-        match digitalocean_contract() {
-            Some(contract) => assert_eq!(contract.violations(&self.simulator.exchanges()), Vec::<String>::new()),
-            None => {
-                skipped("the vendor's document (shared/specs/contract) is not here: exchanges are not held against it")
-            }
-        }
-    }
+/// How many requests of this method were sent.
+pub(crate) fn sent(cloud: &Cloud, method: &str) -> usize {
+    cloud.simulator().exchanges().iter().filter(|exchange| exchange.method == method).count()
 }
 
 /// The fields of a document are those of the first table in docs/output.md after `heading`, neither more nor fewer.

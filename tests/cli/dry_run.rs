@@ -6,7 +6,7 @@ use std::path::Path;
 use machine_tests::Output;
 use serde_json::{Value, json};
 
-use crate::cloud::{Cloud, assert_documented};
+use crate::cloud::{assert_documented, begin, cloud, make, sent};
 
 fn plans(output: &Output) -> Value {
     serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"))
@@ -29,9 +29,10 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn a_dry_run_says_everything_and_makes_nothing() {
-    let cloud = Cloud::new();
-    let env = &cloud.env;
+    let cloud = cloud();
+    let env = cloud.env();
     let root = env.store().parent().expect("a folder").to_owned();
+    let _ = env.write("notes.txt", "a file of the user's own");
     let before = contents(&root);
     let flags = [
         "-d",
@@ -67,21 +68,21 @@ fn a_dry_run_says_everything_and_makes_nothing() {
     assert_eq!(droplet["tags"], json!(["machine-id:MACHINE-ID", "machine-store:STORE-ID", "machine", "web"]));
     assert_eq!(contents(&root), before, "something was written");
     assert!(!env.store().exists());
-    assert!(cloud.sent("GET") > 0 && cloud.sent("GET") == cloud.simulator.exchanges().len(), "only looks");
+    assert!(sent(&cloud, "GET") > 0 && sent(&cloud, "GET") == cloud.simulator().exchanges().len(), "only looks");
 
     // YAML is for people, and the token is nowhere.
     let yaml = env.run(&["create", "web-1", "-d", "digitalocean", "--dry-run"]).success();
     assert!(yaml.stdout.starts_with("- name: web-1\n  driver: digitalocean\n"), "{yaml}");
     assert!(!format!("{yaml}").contains("5ecre7"), "{yaml}");
-    cloud.assert_contract();
+    cloud.end();
 }
 
 #[test]
 fn a_dry_run_ends_as_create_would() {
-    let mut cloud = Cloud::new();
-    cloud.make(&cloud.env, "web-1", &[]);
-    let (store, sent) = (contents(&cloud.env.store()), cloud.sent("POST"));
-    let run = |name: &str, more: &[&str]| cloud.env.run(&[&["create", name, "--dry-run=json"], more].concat());
+    let mut cloud = cloud();
+    make(cloud.env(), "web-1", &[]);
+    let (store, posted) = (contents(&cloud.env().store()), sent(&cloud, "POST"));
+    let run = |name: &str, more: &[&str]| cloud.env().run(&[&["create", name, "--dry-run=json"], more].concat());
     let half = run("web-1", &[]).success().says(&["web-1: would go on at await-ssh; nothing was done"]);
     assert_eq!(plans(&half)[0]["stage"], "goes-on");
     let other = ["-d", "digitalocean", "--digitalocean-size", "s-1vcpu-2gb"];
@@ -90,21 +91,21 @@ fn a_dry_run_ends_as_create_would() {
     assert_eq!(refused.says(&["DigitalOcean has no size huge"]).stdout, "");
     let _ = run("new", &["-d", "digitalocean", "--engine-bundle", "dir:/no/such"]).failure(3);
     let made = ["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:9"];
-    let nothing = cloud.env.run(&[&made[..], &["--dry-run=json"]].concat()).success();
+    let nothing = cloud.env().run(&[&made[..], &["--dry-run=json"]].concat()).success();
     assert_eq!((&plans(&nothing)[0]["makes"], &plans(&nothing)[0]["engine"]), (&Value::Null, &Value::Null));
-    assert_eq!(contents(&cloud.env.store()), store);
-    assert_eq!(cloud.sent("POST"), sent);
-    let _ = cloud.env.run(&made).success();
-    let so = cloud.env.run(&["create", "x", "--dry-run=json"]).success().says(&["x: already so"]);
+    assert_eq!(contents(&cloud.env().store()), store);
+    assert_eq!(sent(&cloud, "POST"), posted);
+    let _ = cloud.env().run(&made).success();
+    let so = cloud.env().run(&["create", "x", "--dry-run=json"]).success().says(&["x: already so"]);
     assert_eq!(plans(&so)[0]["stage"], "already-so");
-    cloud.env.set("DIGITALOCEAN_ACCESS_TOKEN", "dop_v1_wrong");
-    let _ = cloud.env.run(&["create", "new", "-d", "digitalocean", "--dry-run"]).failure(3).says(&["access token"]);
+    cloud.env_mut().set("DIGITALOCEAN_ACCESS_TOKEN", "dop_v1_wrong");
+    let _ = cloud.env().run(&["create", "new", "-d", "digitalocean", "--dry-run"]).failure(3).says(&["access token"]);
 }
 
 #[test]
 fn create_says_the_price_before_anything_is_made() {
-    let cloud = Cloud::new();
-    let mut running = cloud.begin(&cloud.env, "web-1", &[]);
+    let cloud = cloud();
+    let mut running = begin(cloud.env(), "web-1", &[]);
     running.wait_for("await-ssh", std::time::Duration::from_secs(120));
     let said = running.kill().stderr;
     let price = said.find("web-1: s-1vcpu-1gb in nyc3 with Debian 13 x64: $0.00893 an hour, at most $6 a month");

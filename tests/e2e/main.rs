@@ -13,6 +13,7 @@ mod digitalocean_kill;
 mod digitalocean_life;
 mod digitalocean_many;
 mod forward;
+mod gc;
 mod kill;
 mod lab;
 mod offline;
