@@ -41,7 +41,7 @@ pub(crate) async fn choose(cx: &Context, s: &Settings, pace: &Pace, version: &st
                 let note = format!("{arch} guests are emulated on this computer, which is some ten times slower");
                 return Ok(Choice { accel: Accel::Tcg, note: Some(note) });
             };
-            Ok(match works(cx, s, pace, version, accel).await {
+            Ok(match works(&cx.cache_dir, pace, (&s.program(), version), arch, accel).await {
                 Ok(()) => Choice { accel, note: None },
                 Err(why) => {
                     let note =
@@ -50,7 +50,7 @@ pub(crate) async fn choose(cx: &Context, s: &Settings, pace: &Pace, version: &st
                 }
             })
         }
-        accel => match works(cx, s, pace, version, accel).await {
+        accel => match works(&cx.cache_dir, pace, (&s.program(), version), arch, accel).await {
             Ok(()) => Ok(Choice { accel, note: None }),
             Err(why) => {
                 let mut error = refuse(format!("{accel} cannot run guests here"));
@@ -61,21 +61,28 @@ pub(crate) async fn choose(cx: &Context, s: &Settings, pace: &Pace, version: &st
     }
 }
 
-async fn works(cx: &Context, s: &Settings, pace: &Pace, version: &str, accel: Accel) -> Result<(), String> {
-    if Arch::here() != Some(s.arch()) {
-        return Err(format!("it runs guests of this computer's own kind, not {}", s.arch()));
+/// Whether this accelerator runs guests here, by `(program, what it says it is)`; else why not.
+pub(crate) async fn works(
+    cache_dir: &Path,
+    pace: &Pace,
+    (program, version): (&str, &str),
+    arch: Arch,
+    accel: Accel,
+) -> Result<(), String> {
+    if Arch::here() != Some(arch) {
+        return Err(format!("it runs guests of this computer's own kind, not {arch}"));
     }
     if accel == Accel::Kvm {
         platform::kvm_opens()?;
     }
-    let memory = Memory::of(&cx.cache_dir);
-    let key = format!("{accel} {} {} {}", s.program(), version, platform::identity());
+    let memory = Memory::of(cache_dir);
+    let key = format!("{accel} {program} {version} {}", platform::identity());
     if let Some(known) = memory.recall(&key) {
         return known;
     }
-    let scratch = cx.cache_dir.join("qemu");
+    let scratch = cache_dir.join("qemu");
     private_dir(&scratch).map_err(|e| e.to_string())?;
-    let found = probe::runs(&s.program(), s.arch(), accel, &scratch, pace.probe).await;
+    let found = probe::runs(program, arch, accel, &scratch, pace.probe).await;
     tracing::debug!(%accel, ?found, "probed");
     // What cannot be remembered is found out again.
     if let Err(e) = memory.note(key, &found) {

@@ -82,7 +82,11 @@ fn disks(all: &mut Arguments, m: &Machine, found: &Found) {
         "driver": "raw", "node-name": "seed", "read-only": true,
         "file": { "driver": "file", "filename": SEED, "read-only": true },
     });
-    all.add("-blockdev", disk.to_string()).add("-device", "virtio-blk-pci,drive=disk,bootindex=0");
+    all.add("-blockdev", disk.to_string()).add(
+        "-device",
+        // A kernel that QEMU starts has the first place in the boot order, and none may have it twice.
+        if found.kernel.is_some() { "virtio-blk-pci,drive=disk" } else { "virtio-blk-pci,drive=disk,bootindex=0" },
+    );
     // Not a CD drive: kernels for clouds have no driver for one.
     all.add("-blockdev", seed.to_string()).add("-device", "virtio-blk-pci,drive=seed");
     match &found.kernel {

@@ -22,7 +22,7 @@ pub(crate) async fn check(driver: &Qemu, cx: &Context, s: &Settings) -> Result<(
     if s.accel != Accel::Auto {
         accel::choose(cx, s, &driver.pace, &version).await?;
     }
-    if let Some(total) = platform::memory().filter(|total| s.memory.bytes() > *total) {
+    if let Some(total) = platform::memory("MemTotal:").filter(|total| s.memory.bytes() > *total) {
         return Err(refuse(format!("this computer has {} MiB of memory, not {}", total >> 20, s.memory))
             .hint("choose a smaller --qemu-memory"));
     }

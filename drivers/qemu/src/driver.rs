@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_driver::{
-    Context, Driver, DriverError, EngineEndpoint, ErrorKind, Power, Result, SshAccess, SshIdentity, Status,
+    Context, Driver, DriverError, EngineEndpoint, ErrorKind, Finding, Power, Result, SshAccess, SshIdentity, Status,
 };
 use machine_guest::{Arch, Format, Interface, Network, Seed, Share, ShareKind};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::arguments::{ENGINE, SSH, mac, tag};
 use crate::files::Files;
 use crate::pace::Pace;
 use crate::settings::Settings;
-use crate::{check, disk, ports, process, remove, run};
+use crate::{check, disk, examine, ports, process, remove, run};
 
 /// The driver.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +148,10 @@ impl Driver for Qemu {
 
     async fn remove(&self, cx: &Context, _: &Settings, _: &Machine) -> Result<()> {
         remove::remove(cx, &self.pace).await
+    }
+
+    async fn examine(&self, cache_dir: &Path) -> Vec<Finding> {
+        examine::examine(cache_dir, &self.pace).await
     }
 
     fn power(&self) -> Option<&Self> {

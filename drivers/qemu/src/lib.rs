@@ -11,6 +11,7 @@ mod check;
 mod detach;
 mod disk;
 mod driver;
+mod examine;
 mod files;
 mod network;
 mod pace;

@@ -83,11 +83,23 @@ pub(crate) fn install_hint(program: &str) -> String {
     }
 }
 
-/// How many bytes of memory this computer has, where it says so.
-pub(crate) fn memory() -> Option<u64> {
+/// How many bytes of memory this computer has, where it says so: `MemTotal:`, `MemAvailable:`.
+pub(crate) fn memory(which: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let line = text.lines().find(|line| line.starts_with(which))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// How many bytes are free for us on a folder's file system.
+#[cfg(unix)]
+pub(crate) fn room(dir: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    stat.f_bavail.checked_mul(stat.f_frsize)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn room(_: &Path) -> Option<u64> {
+    None
 }
 
 /// QEMU's control socket.

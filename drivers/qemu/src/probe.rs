@@ -42,7 +42,10 @@ pub(crate) async fn runs(
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(crate::run::last_words(&said).unwrap_or_else(|| format!("QEMU ended with {}", output.status)))
+    // The first thing wrong, without the name of who says so.
+    let first = said.lines().find(|line| crate::run::last_words(line).is_some()).map(str::trim);
+    let first = first.map(|line| line.split_once(": ").map_or(line, |(_, rest)| rest));
+    Err(first.map_or_else(|| format!("QEMU ended with {}", output.status), str::to_owned))
 }
 
 /// In no shared folder, for it is run.
@@ -93,4 +96,26 @@ fn x86_64() -> Vec<u8> {
 fn aarch64() -> Vec<u8> {
     // mov w0, #0x84000008; hvc #0; b .
     [0x5280_0100_u32, 0x72b0_8000, 0xd400_0002, 0x1400_0000].iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn emulation_runs_the_instructions() {
+        let scratch = tempfile::tempdir().unwrap();
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            let program = format!("qemu-system-{arch}");
+            if Command::new(&program).arg("--version").output().await.is_err() {
+                crate::run::tests::skipped(&format!("{program} is not here"));
+                continue;
+            }
+            let limit = Duration::from_secs(20);
+            assert_eq!(runs(&program, arch, Accel::Tcg, scratch.path(), limit).await, Ok(()), "{arch}");
+            assert!(runs(&program, arch, Accel::Auto, scratch.path(), limit).await.is_err(), "{arch}");
+            assert!(runs("/nowhere/qemu", arch, Accel::Tcg, scratch.path(), limit).await.is_err());
+        }
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "no ROM stays");
+    }
 }

@@ -107,6 +107,18 @@ pub(crate) mod tests {
         }
     }
 
+    /// As the tests of the whole program do: `./check` collects these lines.
+    pub(crate) fn skipped(reason: &str) {
+        use std::io::Write as _;
+        let name = std::env::var("NEXTEST_TEST_NAME").unwrap_or_else(|_| "a test of driver qemu".to_owned());
+        let line = format!("SKIPPED: {name}: {reason}\n");
+        eprint!("{line}");
+        if let Some(log) = std::env::var_os("MACHINE_SKIP_LOG") {
+            let mut log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+            log.write_all(line.as_bytes()).unwrap();
+        }
+    }
+
     pub(crate) fn settings(flags: &str) -> Settings {
         try_settings(flags).unwrap()
     }

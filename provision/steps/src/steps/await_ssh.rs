@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use machine_driver::BoxFuture;
+use tokio::time::Instant;
+
 use super::step;
 use crate::reach::{self, explain, pin, ssh_of, vouch};
 use crate::ssh::{self, Refusal, Target, Trust, address, lookup_user_known_hosts};
 use crate::step::Context;
 use crate::wait::{Probe, Wait, until};
-use crate::{Outcome, Result};
+use crate::{Kind, Outcome, Result};
 
 step! {
     /// We are logged in; the host key is pinned.
@@ -120,8 +125,10 @@ async fn attempt(cx: &Context<'_>, target: &Target, ours: bool) -> Result<Result
         cancel: &cx.world.cancel,
     };
     let name = cx.record.name.clone();
+    let tries = tokio::sync::Mutex::new(Tries::default());
     until(wait, || async {
-        match ssh::connect(target).await {
+        let tried = if ours { tries.lock().await.next(target).await } else { ssh::connect(target).await };
+        match tried {
             Ok(connection) => Probe::Now(Ok(connection)),
             Err(Refusal::UnknownHostKey { key, address }) => Probe::Now(Err(Unknown { key: *key, shown_by: address })),
             Err(Refusal::Unreachable(e)) if ours || !fails_at_once(&e) => Probe::NotYet(e),
@@ -131,6 +138,43 @@ async fn attempt(cx: &Context<'_>, target: &Target, ours: bool) -> Result<Result
         }
     })
     .await
+}
+
+/// Tries at a guest that boots. What forwards its port may take a connection long before the guest does, and then hand it
+/// on late or never; so another try begins while earlier ones hang, less and less often: a slow guest has time to
+/// answer, and never more of them than sshd takes at once (ten that are not logged in).
+#[derive(Default)]
+struct Tries<'a> {
+    pending: FuturesUnordered<BoxFuture<'a, std::result::Result<ssh::Connection, Refusal>>>,
+    rest: Option<Duration>,
+    due: Option<Instant>,
+}
+
+impl<'a> Tries<'a> {
+    /// From the first try to the second.
+    const REST: Duration = Duration::from_secs(1);
+
+    /// The outcome of whichever try ends first.
+    async fn next(&mut self, target: &'a Target) -> std::result::Result<ssh::Connection, Refusal> {
+        loop {
+            let now = Instant::now();
+            let due = *self.due.get_or_insert(now);
+            if self.pending.is_empty() || now >= due {
+                let rest =
+                    if self.pending.is_empty() { Self::REST } else { self.rest.unwrap_or(Self::REST).mul_f64(1.2) };
+                (self.rest, self.due) = (Some(rest), Some(now + rest));
+                self.pending.push(Box::pin(ssh::connect(target)));
+                continue;
+            }
+            if let Ok(Some(ended)) = tokio::time::timeout_at(due, self.pending.next()).await {
+                // One that was let in too early says nothing of the others; one that answers does.
+                match ended {
+                    Err(Refusal::Unreachable(e)) if e.kind == Kind::Timeout && !self.pending.is_empty() => {}
+                    ended => return ended,
+                }
+            }
+        }
+    }
 }
 
 /// An existing host that refuses connections will refuse them in a second too; a lost packet may not.

@@ -1,0 +1,319 @@
+//! Good days and bad ones of one VM: what is said of it, what repairs it, what is refused.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+
+use machine_driver::{ErrorKind, Power, Stop};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::tiny::{Computer, FAST, Play, put, qemu, shown};
+
+macro_rules! needs_qemu {
+    () => {
+        if !qemu() {
+            return;
+        }
+    };
+}
+
+fn computer() -> Arc<Computer> {
+    Arc::new(Computer::new())
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+async fn become_(play: &Play, power: Power) {
+    let begun = std::time::Instant::now();
+    while play.inspect().await.unwrap().power != power {
+        assert!(begun.elapsed() < FAST.end, "not {power:?} within {:?}: {:?}", FAST.end, play.inspect().await);
+        tokio::time::sleep(FAST.poll).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_it_is_stopped_and_start_repairs_it() {
+    needs_qemu!();
+    let mut play = Play::new(&computer(), 1, "");
+    play.create().await.unwrap();
+    let first = play.pid();
+    // A session of its own: neither our terminal's Ctrl-C nor its end is for it.
+    let session = rustix::process::getsid(Pid::from_raw(first)).unwrap();
+    assert_eq!(session.as_raw_nonzero().get(), first);
+    let before = play.inspect().await.unwrap();
+    signal(first, Signal::KILL);
+    become_(&play, Power::Stopped).await;
+    play.start().await.unwrap();
+    let after = play.inspect().await.unwrap();
+    assert_eq!((after.power, &after.ssh, &after.engine), (Power::Running, &before.ssh, &before.engine));
+    assert_ne!(play.pid(), first);
+    // After the computer was off: no runtime folder, and a socket that nobody listens on.
+    signal(play.pid(), Signal::KILL);
+    become_(&play, Power::Stopped).await;
+    std::fs::remove_file(play.dir().join("qemu.sock")).unwrap();
+    play.start().await.unwrap();
+    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
+    play.remove().await.unwrap();
+    assert_eq!(play.computer.things(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn one_that_hangs_is_killed_and_one_that_lost_its_socket_too() {
+    needs_qemu!();
+    let mut play = Play::new(&computer(), 1, "");
+    play.create().await.unwrap();
+    // Stopped by a signal it answers nobody; it is there all the same.
+    let pid = play.pid();
+    signal(pid, Signal::STOP);
+    let status = play.inspect().await.unwrap();
+    assert_eq!(status.power, Power::Running, "{status:?}");
+    assert_eq!(status.detail.as_deref(), Some("QEMU does not answer on its control socket"));
+    play.stop(Stop::AtOnce).await.unwrap();
+    assert!(play.said().contains("QEMU does not answer on its control socket: killing it"), "{}", play.said());
+    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
+    play.start().await.unwrap();
+    std::fs::remove_file(play.dir().join("qemu.sock")).unwrap();
+    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
+    play.stop(Stop::Politely).await.unwrap();
+    assert!(play.said().contains("nobody answers on QEMU's control socket"), "{}", play.said());
+    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
+}
+
+#[tokio::test]
+async fn a_guest_that_does_not_listen_is_switched_off() {
+    needs_qemu!();
+    let computer = computer();
+    // An endless loop.
+    let mut disk = vec![0; 1 << 20];
+    disk[..2].copy_from_slice(&[0xeb, 0xfe]);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    put(&computer.path("tiny.img"), disk);
+    let mut play = Play::new(&computer, 1, "");
+    play.pace.shutdown = std::time::Duration::from_millis(400);
+    play.create().await.unwrap();
+    play.stop(Stop::Politely).await.unwrap();
+    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
+    assert!(play.said().contains("the guest did not shut down within 0 s: switching it off"), "{}", play.said());
+}
+
+#[tokio::test]
+async fn a_paused_vm_goes_on() {
+    needs_qemu!();
+    let computer = computer();
+    // -S: QEMU waits to be told.
+    let mut play = Play::new(&computer, 1, "--qemu-arg -S");
+    play.create().await.unwrap();
+    assert_eq!(play.inspect().await.unwrap().power, Power::Starting);
+    play.stop(Stop::AtOnce).await.unwrap();
+    let mut play = Play::new(&computer, 2, "");
+    play.create().await.unwrap();
+    let mut qmp = std::os::unix::net::UnixStream::connect(play.dir().join("qemu.sock")).unwrap();
+    let mut said = String::new();
+    std::io::Write::write_all(&mut qmp, b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"stop\"}\n").unwrap();
+    let mut lines = std::io::BufReader::new(qmp);
+    while !said.contains("\"STOP\"") {
+        assert_ne!(std::io::BufRead::read_line(&mut lines, &mut said).unwrap(), 0, "{said}");
+    }
+    drop(lines);
+    assert_eq!(play.inspect().await.unwrap().power, Power::Paused);
+    play.start().await.unwrap();
+    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
+}
+
+#[tokio::test]
+async fn ports_are_kept_unless_taken() {
+    needs_qemu!();
+    let mut play = Play::new(&computer(), 1, "");
+    play.create().await.unwrap();
+    let port = |play: &Play| {
+        let status = play.machine.clone();
+        (status["ssh-port"].as_u64().unwrap() as u16, status["engine-port"].as_u64().unwrap() as u16)
+    };
+    let first = port(&play);
+    let status = play.inspect().await.unwrap();
+    assert_eq!(status.ssh.unwrap().port, first.0);
+    let engine = status.engine.unwrap();
+    assert_eq!((engine.host.as_str(), engine.port, engine.host_port), ("127.0.0.1", first.1, 2376));
+    play.stop(Stop::AtOnce).await.unwrap();
+    play.start().await.unwrap();
+    assert_eq!(port(&play), first);
+    play.stop(Stop::AtOnce).await.unwrap();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.0)).unwrap();
+    play.start().await.unwrap();
+    assert_ne!(port(&play).0, first.0);
+    assert!(play.said().contains("is taken by another program: the VM is at"), "{}", play.said());
+    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
+    drop(taken);
+}
+
+#[tokio::test]
+async fn a_range_of_ports_ends() {
+    needs_qemu!();
+    let computer = computer();
+    // Two ports in a row, in our hands.
+    let (a, b) = (0..100)
+        .find_map(|_| {
+            let a = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+            let b = TcpListener::bind((Ipv4Addr::LOCALHOST, a.local_addr().ok()?.port().checked_add(1)?)).ok()?;
+            Some((a, b))
+        })
+        .unwrap();
+    let first = a.local_addr().unwrap().port();
+    let mut play = Play::new(&computer, 1, &format!("--qemu-port-range {first}-{}", first + 1));
+    let refused = play.create().await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Quota);
+    insta::assert_snapshot!(shown(&refused).replace(&format!("{first}-{}", first + 1), "FIRST-LAST"));
+    drop((a, b));
+    play.create().await.unwrap();
+    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
+    play.remove().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cleared_cache_breaks_no_machine_and_a_lost_disk_is_named() {
+    needs_qemu!();
+    let computer = computer();
+    let mut play = Play::new(&computer, 1, "");
+    play.create().await.unwrap();
+    play.stop(Stop::AtOnce).await.unwrap();
+    std::fs::remove_dir_all(computer.path("cache")).unwrap();
+    play.start().await.unwrap();
+    play.stop(Stop::AtOnce).await.unwrap();
+    let dir = play.dir();
+    std::fs::rename(dir.join("disk.base"), dir.join("aside")).unwrap();
+    let status = play.inspect().await.unwrap();
+    assert_eq!(status.power, Power::Error);
+    let refused = play.start().await.unwrap_err();
+    assert_eq!(Some(&refused.message), status.detail.as_ref());
+    assert!(refused.message.starts_with("the image that the VM's disk stands on is gone: "), "{}", shown(&refused));
+    assert!(refused.hint.is_some());
+    std::fs::rename(dir.join("aside"), dir.join("disk.base")).unwrap();
+    std::fs::rename(dir.join("disk.qcow2"), dir.join("aside")).unwrap();
+    assert_eq!(play.inspect().await.unwrap().power, Power::Gone);
+    let refused = play.start().await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::NotFound);
+    assert!(refused.message.starts_with("the VM's disk is gone: "), "{}", shown(&refused));
+    std::fs::rename(dir.join("aside"), dir.join("disk.qcow2")).unwrap();
+    play.start().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_base_is_the_cache_s_own_file() {
+    needs_qemu!();
+    let mut play = Play::new(&computer(), 1, "");
+    play.create().await.unwrap();
+    let meta = std::fs::metadata(play.dir().join("disk.base")).unwrap();
+    assert!(meta.nlink() > 1, "a link, not a copy");
+    // The seed holds the host key, and what QEMU and the guest say is nobody else's affair.
+    for name in ["seed.iso", "qemu.log", "qemu.lock"] {
+        let mode = std::fs::metadata(play.dir().join(name)).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}: {mode:o}");
+    }
+}
+
+#[tokio::test]
+async fn a_disk_in_use_elsewhere_is_left_alone() {
+    needs_qemu!();
+    let mut play = Play::new(&computer(), 1, "");
+    play.create().await.unwrap();
+    // As if the lock's file had been deleted: the disk's own lock still says no.
+    std::fs::remove_file(play.dir().join("qemu.lock")).unwrap();
+    let refused = play.start().await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Denied, "{}", shown(&refused));
+    assert_eq!(refused.message, "the VM's disk is used by another process");
+    assert_eq!(play.computer.vms().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_before_anything_exists() {
+    needs_qemu!();
+    let computer = computer();
+    put(&computer.path("not-a-program"), "");
+    computer.script("says-nothing", "exit 3");
+    computer.script("says-hello", "echo hello 1.0");
+    let mut seen = String::new();
+    for flags in [
+        "--qemu-program /nowhere/qemu-system-x86_64",
+        "--qemu-program no-such-qemu",
+        "--qemu-program ./says-hello",
+        "--qemu-program ./says-nothing",
+        "--qemu-program ./not-a-program",
+        "--qemu-memory 900T",
+        "--qemu-share nowhere:/srv",
+        "--qemu-network tap=none0 --qemu-address 10.0.0.5/24",
+        "--qemu-arch aarch64 --qemu-accel kvm --qemu-program qemu-system-x86_64",
+        "--qemu-accel hvf",
+    ] {
+        let play = Play::new(&computer, 1, flags);
+        let refused = play.check().await.expect_err(flags);
+        let root = computer.root.path().display().to_string();
+        let text = shown(&refused).replace('\n', "\n  ").replace(&root, "ROOT");
+        // How much this computer has is its own affair.
+        let text = match text.split_once(" MiB of memory") {
+            Some((_, rest)) => format!("this computer has N MiB of memory{rest}"),
+            None => text,
+        };
+        seen.extend([flags, "\n  ", &text, "\n"]);
+        assert_eq!(computer.things(), Vec::<String>::new());
+    }
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn settings_that_contradict_themselves() {
+    let computer = computer();
+    let mut seen = String::new();
+    for flags in [
+        "--qemu-network tap=tap0",
+        "--qemu-address 10.0.0.5/24",
+        "--qemu-gateway 10.0.0.1",
+        "--qemu-network bridge=br0 --qemu-address 10.0.0.5/24 --qemu-port-range 4000-4001",
+        "--qemu-ssh-user Bob!",
+        "--qemu-share a:/srv --qemu-share b:/srv",
+        "--qemu-share ~/a:/srv",
+        "--qemu-image https://images.example/disk.qcow2",
+    ] {
+        let Err(refused) = Play::try_new(&computer, 1, flags) else { panic!("{flags} is taken") };
+        assert_eq!(refused.kind, ErrorKind::Settings);
+        seen.extend([flags, "\n  ", &shown(&refused).replace('\n', "\n  "), "\n"]);
+    }
+    insta::assert_snapshot!(seen);
+}
+
+#[tokio::test]
+async fn qemu_says_why_it_does_not_start() {
+    needs_qemu!();
+    let computer = computer();
+    let mut play = Play::new(&computer, 1, "--qemu-arg -device --qemu-arg no-such-device");
+    let failed = play.create().await.unwrap_err();
+    insta::assert_snapshot!(shown(&failed));
+    assert_eq!(computer.vms().len(), 0);
+    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
+    play.remove().await.unwrap();
+    assert_eq!(computer.things(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn ten_at_once_share_a_disk_and_no_port() {
+    needs_qemu!();
+    let computer = computer();
+    let base = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let flags = format!("--qemu-port-range {base}-{}", base + 60);
+    let mut all = tokio::task::JoinSet::new();
+    for number in 0..10 {
+        let (computer, flags) = (Arc::clone(&computer), flags.clone());
+        all.spawn(async move {
+            let mut play = Play::new(&computer, number, &flags);
+            play.create().await.map_err(|e| shown(&e)).unwrap();
+            play.machine
+        });
+    }
+    let machines = all.join_all().await;
+    let mut ports: Vec<u64> =
+        machines.iter().flat_map(|m| [m["ssh-port"].as_u64().unwrap(), m["engine-port"].as_u64().unwrap()]).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!((ports.len(), computer.vms().len()), (20, 10));
+}
