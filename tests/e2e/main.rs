@@ -17,6 +17,7 @@ mod gc;
 mod kill;
 mod lab;
 mod offline;
+mod qemu;
 mod refusals;
 mod secrets;
 mod set;
