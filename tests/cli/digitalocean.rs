@@ -200,11 +200,13 @@ fn a_program_that_prints_the_token_gets_none() {
     let seen = cloud.env().home().join("seen");
     let line = format!("command:/bin/sh -c 'env >{}; cat {}'", seen.display(), token.display());
     cloud.env_mut().set("DIGITALOCEAN_TOKEN", "another");
+    cloud.env_mut().set("MACHINE_CREDENTIALS_PASSPHRASE", "env:PASS");
+    cloud.env_mut().set("PASS", "correct horse");
     let _ = cloud.run(&[&CREATE[..], &["--digitalocean-access-token", &line]].concat()).failure(1);
     assert_eq!(recorded(&cloud), Some(line));
     let variables = std::fs::read_to_string(&seen).expect("the program ran");
     assert!(variables.contains("HOME=") && !variables.contains("DIGITALOCEAN_ACCESS_TOKEN"), "{variables}");
-    assert!(!variables.contains("DIGITALOCEAN_TOKEN"), "{variables}");
+    assert!(!variables.contains("DIGITALOCEAN_TOKEN") && !variables.contains("horse"), "{variables}");
     let _ = cloud.run(&["rm", "-y", "web-1"]).success();
     std::fs::remove_file(token).expect("our own file");
     cloud.end();

@@ -27,7 +27,7 @@ impl Backing for Crowd {
             return Ok(address);
         }
         let waiting = "the first host";
-        Ok(Some(until(waiting, Duration::from_secs(60), || door().clone().ok_or_else(|| waiting.to_owned()))))
+        Ok(Some(until(waiting, Duration::from_secs(300), || door().clone().ok_or_else(|| waiting.to_owned()))))
     }
     fn act(&self, id: u64, action: &str) -> Result<(), String> {
         self.hosts.act(id, action)

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::sync::OnceLock;
 
 use crate::drivers::BuiltIn;
+use crate::env_vars;
 
 /// What was taken out.
 static TAKEN: OnceLock<BTreeMap<String, OsString>> = OnceLock::new();
@@ -32,9 +33,11 @@ pub(crate) fn get(name: &str) -> Option<OsString> {
     TAKEN.get().and_then(|taken| taken.get(name)).cloned().or_else(|| std::env::var_os(name))
 }
 
-/// Those of all drivers.
+/// Those of all drivers, and the one that holds the passphrase of the encrypted file.
 fn names() -> impl Iterator<Item = String> {
-    BuiltIn.all().flat_map(|driver| driver.describe().secrets).flat_map(|note| note.env)
+    let passphrase = env_vars::MACHINE_CREDENTIALS_PASSPHRASE.get();
+    let passphrase = passphrase.and_then(|reference| reference.strip_prefix("env:").map(str::to_owned));
+    BuiltIn.all().flat_map(|driver| driver.describe().secrets).flat_map(|note| note.env).chain(passphrase)
 }
 
 #[cfg(test)]
