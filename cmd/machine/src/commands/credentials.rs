@@ -332,9 +332,10 @@ fn ask_passphrase(new: bool) -> Result<Secret, machine_host::Error> {
 
 /// One line typed on the terminal, which shows nothing of it.
 fn typed(question: &str) -> Result<Secret, CommandError> {
+    // Before the question: who answers at once, a program perhaps, would see the answer echoed.
+    let raw = Raw::start()?;
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(question.as_bytes()).and_then(|()| err.flush());
-    let raw = Raw::start()?;
     let line = read_line(&mut std::io::stdin().lock());
     drop(raw);
     let _ = err.write_all(b"\n");
