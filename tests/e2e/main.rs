@@ -14,6 +14,7 @@ mod digitalocean_life;
 mod digitalocean_many;
 mod forward;
 mod gc;
+mod guest;
 mod kill;
 mod lab;
 mod offline;

@@ -70,6 +70,11 @@ impl Lab {
 
     /// A folder that stays between runs, for what the program caches: `env.use_cache(&lab.cache())`.
     pub fn cache(&self) -> PathBuf {
+        Self::shared_cache()
+    }
+
+    /// The same for tests that need no lab. The program's own folder in it is `machine`.
+    pub fn shared_cache() -> PathBuf {
         folder().join("cache")
     }
 
