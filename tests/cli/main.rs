@@ -12,6 +12,7 @@ mod env_command;
 mod gc;
 mod handover;
 mod harness;
+mod image;
 mod providers;
 mod reading;
 mod record;
