@@ -12,6 +12,7 @@ const PAGES: &[&str] = &[
     "docs/digitalocean.md",
     "docs/environment.md",
     "docs/output.md",
+    "docs/qemu.md",
 ];
 
 #[test]

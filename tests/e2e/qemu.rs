@@ -173,7 +173,9 @@ fn page(port: u16) -> Result<String, String> {
 fn a_vm_from_create_to_rm() {
     let Some(vms) = Vms::new() else { return };
     // No -d: a VM on this computer is what one gets.
-    let created = vms.machine(&["create", "dev"]).run().success();
+    let shared = vms.env.write("shared/hello", "from this computer\n");
+    let share = format!("{}:/srv/shared", shared.parent().unwrap().display());
+    let created = vms.machine(&["create", "dev", "--qemu-share", &share]).run().success();
     assert!(created.stderr.contains("dev: ready"), "{created}");
     assert_eq!(vms.status("dev"), "Running");
     let first = vms.one_qemu();
@@ -190,9 +192,15 @@ fn a_vm_from_create_to_rm() {
     let port: u16 = port.trim().rsplit(':').next().unwrap().parse().unwrap();
     let _ = until("the published port", Duration::from_secs(60), || page(port));
 
+    // A shared folder is the same on both sides.
+    let script = "cat /srv/shared/hello && echo from the VM >/srv/shared/answer";
+    let said = vms.machine(&["ssh", "dev", script]).run().success().stdout;
+    assert_eq!(said, "from this computer\n");
+    assert_eq!(std::fs::read_to_string(shared.with_file_name("answer")).unwrap(), "from the VM\n");
+
     let _ = vms.machine(&["stop", "dev"]).run().success().says(&["dev: stopped"]);
     assert_eq!((vms.status("dev").as_str(), vms.processes().len()), ("Stopped", 0));
-    let _ = vms.env.run(&["env", "dev"]).failure(1);
+    let _ = vms.env.run(&["env", "--shell", "sh", "dev"]).failure(1).says(&["machine start dev"]);
     let _ = vms.machine(&["start", "dev"]).run().success();
     // The same ports, the same certificates, the container back.
     let _ = until("the published port after a start", Duration::from_secs(120), || page(port));

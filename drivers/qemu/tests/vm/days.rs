@@ -296,6 +296,51 @@ async fn qemu_says_why_it_does_not_start() {
 }
 
 #[tokio::test]
+async fn images_that_will_not_do() {
+    needs_qemu!();
+    let computer = computer();
+    put(&computer.path("letter.txt"), "Dear reader,\n".repeat(100));
+    put(&computer.path("short.qcow2"), b"QFI\xfb\0\0\0\x03");
+    let mut seen = String::new();
+    for (number, flags) in [
+        "--qemu-image ./nowhere.qcow2",
+        "--qemu-image ./letter.txt",
+        "--qemu-image ./short.qcow2",
+        "--qemu-image no-such-name",
+        "--qemu-image ./tiny.img --qemu-image-checksum sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "--qemu-image ./tiny.img --qemu-image-checksum sha256:e3b0",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let refused = match Play::try_new(&computer, number, flags) {
+            Err(refused) => refused,
+            Ok(mut play) => {
+                let refused = play.create().await.expect_err(flags);
+                play.remove().await.unwrap();
+                refused
+            }
+        };
+        let root = computer.root.path().display().to_string();
+        let text = shown(&refused).replace('\n', "\n  ").replace(&root, "ROOT");
+        seen.extend([flags, "\n  ", &text, "\n"]);
+        assert_eq!(computer.things(), Vec::<String>::new());
+    }
+    insta::assert_snapshot!(seen);
+    // Nothing half-made is kept.
+    let mut left: Vec<String> = files_below(&computer.path("cache/disks"));
+    left.retain(|name| !name.contains("lock"));
+    assert_eq!(left, Vec::<String>::new());
+}
+
+/// Every file below a folder.
+fn files_below(folder: &std::path::Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path.display().to_string()] }).collect()
+}
+
+#[tokio::test]
 async fn ten_at_once_share_a_disk_and_no_port() {
     needs_qemu!();
     let computer = computer();
