@@ -25,6 +25,9 @@ pub(crate) use recipe::key;
 
 /// Programs of this computer, and Debian's packages that bring them.
 const PROGRAMS: &[(&str, &str)] = &[("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("debugfs", "e2fsprogs")];
+/// With what apt tells Debian's packages from others'.
+const KEYRINGS: &[&str] =
+    &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 /// Free bytes that a build takes for a while: the packages, the system made of them, the disk.
 const ROOM: u64 = 2_000_000_000;
 /// A build that nobody set a deadline for.
@@ -39,7 +42,13 @@ pub(crate) fn check(arch: Arch, cache_dir: &Path) -> Result<()> {
         return Err(DriverError::new(ErrorKind::Settings, "images are built on Linux only")
             .hint("name a cloud image with its checksum, or bring one built elsewhere with `machine image import`"));
     }
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(name, _)| program(name).is_none()).collect();
+    let mut missing: Vec<_> = PROGRAMS.iter().copied().filter(|(name, _)| program(name).is_none()).collect();
+    if needs_namespace() && program("newuidmap").is_none() {
+        missing.push(("newuidmap", "uidmap"));
+    }
+    if !KEYRINGS.iter().any(|path| Path::new(path).exists()) {
+        missing.push(("Debian's keys", "debian-archive-keyring"));
+    }
     if !missing.is_empty() {
         let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
         packages.dedup();
@@ -62,6 +71,17 @@ pub(crate) fn check(arch: Arch, cache_dir: &Path) -> Result<()> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Whether a build is done by somebody who must become root in a namespace first.
+#[cfg(unix)]
+fn needs_namespace() -> bool {
+    !rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+fn needs_namespace() -> bool {
+    false
 }
 
 /// Free bytes where a folder is or will be.
