@@ -1,5 +1,6 @@
 //! The fault matrix: every call of a whole life, answered by everything that can come back.
 
+use futures_util::{StreamExt as _, stream};
 use machine_driver::{DriverError, ErrorKind, Result, Stop};
 
 use crate::play::{Play, TOKEN, assert_contract, shown};
@@ -140,50 +141,58 @@ fn limited(after: &str) -> Trouble {
     }
 }
 
+/// Cases that are waited for together: most of their time is the silence of the simulator.
+const TOGETHER: usize = 8;
+
+type Call = (&'static str, &'static str, &'static str);
+
 /// Once: nobody notices. A second's rest is not worth repeating for every call.
 #[tokio::test]
 async fn what_passes_is_got_over() {
-    for &(verb, method, path, ..) in CALLS {
-        for (name, trouble) in passing() {
-            let trouble = if name == "429" { limited("0") } else { trouble };
-            let about = format!("{verb}: {method} {path} met {name}");
-            let mut play = prepared(verb).await;
-            play.simulator.arrange(Fault::next(method, path, trouble));
-            run(&mut play, verb).await.unwrap_or_else(|error| panic!("{about}: {}", shown(&error)));
-            assert_eq!(play.simulator.outstanding(), 0, "{about}: it never happened");
-            nothing_lost(&mut play, verb, &about).await;
-        }
-    }
+    let calls = CALLS.iter().map(|&(verb, method, path, ..)| (verb, method, path));
+    let cases = calls.flat_map(|call| passing().into_iter().map(move |trouble| (call, trouble)));
+    let got_over = async |((verb, method, path), (name, trouble)): (Call, (&'static str, Trouble))| {
+        let trouble = if name == "429" { limited("0") } else { trouble };
+        let about = format!("{verb}: {method} {path} met {name}");
+        let mut play = prepared(verb).await;
+        play.simulator.arrange(Fault::next(method, path, trouble));
+        run(&mut play, verb).await.unwrap_or_else(|error| panic!("{about}: {}", shown(&error)));
+        assert_eq!(play.simulator.outstanding(), 0, "{about}: it never happened");
+        nothing_lost(&mut play, verb, &about).await;
+    };
+    stream::iter(cases).for_each_concurrent(TOGETHER, got_over).await;
 }
 
 /// Always: it is given up, and nothing is lost.
 #[tokio::test]
 async fn what_does_not_pass_is_given_up() {
-    for &(verb, method, path, _, optional) in CALLS {
-        for (name, trouble) in passing() {
-            // Four time-outs a call: once for a GET and once for a POST will do.
-            if optional || (name == "no answer" && !matches!(path, "/v2/images" | "/v2/account/keys")) {
-                continue;
+    let needed = CALLS.iter().filter(|&&(.., optional)| !optional);
+    let cases = needed.flat_map(|&(verb, method, path, ..)| {
+        passing().into_iter().map(move |trouble| ((verb, method, path), trouble))
+    });
+    // Four time-outs a call: once for a GET and once for a POST will do.
+    let cases = cases
+        .filter(|((_, _, path), (name, _))| *name != "no answer" || matches!(*path, "/v2/images" | "/v2/account/keys"));
+    let given_up = async |((verb, method, path), (name, trouble)): (Call, (&'static str, Trouble))| {
+        let trouble = if name == "429" { limited("3600") } else { trouble };
+        let about = format!("{verb}: {method} {path} always met {name}");
+        let mut play = prepared(verb).await;
+        play.simulator.arrange(Fault::next(method, path, trouble).always());
+        match run(&mut play, verb).await {
+            Ok(()) => assert!(
+                matches!(name, "a lost answer" | "broken JSON" | "a truncated answer" | "no answer"),
+                "{about}: done?"
+            ),
+            Err(error) => {
+                let kind = if name == "no answer" { ErrorKind::Timeout } else { ErrorKind::Transient };
+                assert_eq!(error.kind, kind, "{about}: {}", shown(&error));
+                assert_presentable(&error, &about);
             }
-            let trouble = if name == "429" { limited("3600") } else { trouble };
-            let about = format!("{verb}: {method} {path} always met {name}");
-            let mut play = prepared(verb).await;
-            play.simulator.arrange(Fault::next(method, path, trouble).always());
-            match run(&mut play, verb).await {
-                Ok(()) => assert!(
-                    matches!(name, "a lost answer" | "broken JSON" | "a truncated answer" | "no answer"),
-                    "{about}: done?"
-                ),
-                Err(error) => {
-                    let kind = if name == "no answer" { ErrorKind::Timeout } else { ErrorKind::Transient };
-                    assert_eq!(error.kind, kind, "{about}: {}", shown(&error));
-                    assert_presentable(&error, &about);
-                }
-            }
-            play.simulator.calm();
-            nothing_lost(&mut play, verb, &about).await;
         }
-    }
+        play.simulator.calm();
+        nothing_lost(&mut play, verb, &about).await;
+    };
+    stream::iter(cases).for_each_concurrent(TOGETHER, given_up).await;
 }
 
 #[tokio::test]
