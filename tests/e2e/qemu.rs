@@ -292,6 +292,17 @@ fn long_two_vms_at_once() {
         vms.env.command("sh", &["-c", &script]).deadline(GUEST).run().success().stdout
     };
     assert_eq!((id("dev").trim(), id("two").trim()), ("dev", "two"));
+    // Another program has one of its ports when it starts again: it is at others, and everybody is told.
+    let port = || vms.env.run(&["inspect", "dev", "--format", "{{.ssh.port}}"]).success().stdout.trim().to_owned();
+    let before = port();
+    let _ = vms.env.run(&["kill", "dev"]).success();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", before.parse::<u16>().unwrap())).unwrap();
+    let started = vms.machine(&["start", "dev"]).run().success();
+    assert!(started.stderr.contains(&format!("port {before} or ")), "{started}");
+    assert_ne!(port(), before);
+    assert_eq!(id("dev").trim(), "dev");
+    let _ = vms.machine(&["ssh", "dev", "true"]).run().success();
+    drop(taken);
     // A disk that was swapped under a machine has another host key, and is refused.
     for name in ["dev", "two"] {
         let _ = vms.env.run(&["kill", name]).success();
