@@ -234,7 +234,9 @@ fn long_our_own_disk_boots_by_itself_with_the_seed_on_a_cd() {
 /// The same packages as a cloud image has them: cloud-init, Debian's own RAM disk, every unit.
 fn with_cloud_init(like: &Disk, folder: &Path) -> Disk {
     let script = include_str!("guest/with_cloud_init.sh");
-    let done = Command::new("sh").args(["-c", script, "with_cloud_init"]).arg(folder).output().unwrap();
+    // What is mounted meanwhile must not be there when the folder is removed.
+    let private = ["--mount", "--propagation", "private", "sh", "-c", script, "with_cloud_init"];
+    let done = Command::new("unshare").args(private).arg(folder).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let kernel = machine_guest::Kernel {
         vmlinuz: folder.join("vmlinuz"),

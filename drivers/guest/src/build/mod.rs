@@ -24,7 +24,8 @@ use crate::{Arch, Disk, Format, files, qcow2};
 pub(crate) use recipe::key;
 
 /// Programs of this computer, and Debian's packages that bring them.
-const PROGRAMS: &[(&str, &str)] = &[("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("debugfs", "e2fsprogs")];
+const PROGRAMS: &[(&str, &str)] =
+    &[("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("debugfs", "e2fsprogs"), ("unshare", "util-linux")];
 /// With what apt tells Debian's packages from others'.
 const KEYRINGS: &[&str] =
     &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];

@@ -130,7 +130,16 @@ const END: &str = "MACHINE-END-OF-FILE";
 
 /// The build, all but its standard input.
 pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String]) -> Command {
-    let mut command = Command::new(program("mmdebstrap").unwrap_or_else(|| PathBuf::from("mmdebstrap")));
+    let found = |name: &str| program(name).unwrap_or_else(|| PathBuf::from(name));
+    // As root, what it mounts over the new system would stay mounted on this computer when it is killed, and whoever then
+    // removes the folder would walk into /proc and /sys. In a mount namespace it goes with the last process.
+    let mut command = if super::needs_namespace() {
+        Command::new(found("mmdebstrap"))
+    } else {
+        let mut command = Command::new(found("unshare"));
+        command.args(["--mount", "--propagation", "private"]).arg(found("mmdebstrap"));
+        command
+    };
     let kernel = format!("linux-image-{}", arch.debian());
     command
         .args(["--mode=auto", "--variant=minbase", "--format=null"])
