@@ -44,7 +44,7 @@ pub(crate) async fn runs(
     let said = String::from_utf8_lossy(&output.stderr);
     // The first thing wrong, without the name of who says so.
     let first = said.lines().find(|line| crate::run::last_words(line).is_some()).map(str::trim);
-    let first = first.map(|line| line.split_once(": ").map_or(line, |(_, rest)| rest));
+    let first = first.map(|line| line.split_once(": ").map_or(line, |(_, rest)| rest).trim_start_matches("error: "));
     Err(first.map_or_else(|| format!("QEMU ended with {}", output.status), str::to_owned))
 }
 
