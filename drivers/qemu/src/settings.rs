@@ -38,7 +38,7 @@ pub struct Settings {
     pub disk_size: Mebibytes,
 
     /// Guest disk to start from: a URL or a file of any cloud image with cloud-init, the name or digest of a disk in
-    /// `machine image ls`, or debian[:SUITE] to build one [default: a small Debian, built once]
+    /// `machine image ls`, or debian or debian:SUITE to build one [default: a small Debian, built once]
     #[arg(id = "qemu-image", long = "qemu-image", env = "QEMU_IMAGE", value_name = "URL|FILE|NAME")]
     #[serde(rename = "image", default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
