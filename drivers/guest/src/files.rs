@@ -9,7 +9,7 @@ use machine_driver::{DriverError, ErrorKind, Result};
 pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> DriverError {
     let path = path.into();
     move |e| {
-        let error = |kind| DriverError::new(kind, format!("{doing} {}", path.display())).caused_by(&e);
+        let error = |kind| DriverError::new(kind, format!("cannot {doing} {}", path.display())).caused_by(&e);
         match e.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 error(ErrorKind::Quota).hint("make room there, or `machine image rm` what is no longer used")

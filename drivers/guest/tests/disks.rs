@@ -138,7 +138,7 @@ fn what_is_no_disk_leaves_nothing_behind() {
     let _ = refused(
         place.prepare_path(Path::new("/nowhere/disk.img"), None),
         ErrorKind::NotFound,
-        "open /nowhere/disk.img",
+        "cannot open /nowhere/disk.img",
     );
     let _ = refused(place.prepare(&Source::Name("3f2a".to_owned())), ErrorKind::NotFound, "no image \"3f2a\"");
     assert_eq!(place.kept(), Vec::<String>::new());

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::network::{Attachment, Cidr};
 use crate::units::{Mebibytes, PortRange};
 
+/// Memory below which our own guest does not start, or its engine does not.
+const LEAST: Mebibytes = Mebibytes(512);
+
 /// What the user may set.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[group(skip)]
@@ -249,8 +252,14 @@ impl Settings {
         for text in [&mut self.image, &mut self.image_checksum, &mut self.program, &mut self.mirror] {
             *text = text.take().filter(|text| !text.trim().is_empty());
         }
-        if let Source::Path { path, .. } = self.source(working_dir)? {
-            self.image = Some(utf8(&path)?);
+        match self.source(working_dir)? {
+            Source::Path { path, .. } => self.image = Some(utf8(&path)?),
+            // Other guests are their owners' business.
+            Source::Default | Source::Build { .. } if self.memory.0 < LEAST.0 => {
+                return Err(refuse(format!("{} of memory is too little for Debian with an engine", self.memory))
+                    .hint(format!("give the VM at least --qemu-memory {LEAST}")));
+            }
+            _ => {}
         }
         let arch = self.arch.or_else(Arch::here).ok_or_else(|| {
             refuse(format!("no guests are known for this computer's processor ({})", std::env::consts::ARCH))
@@ -335,4 +344,20 @@ fn utf8(path: &Path) -> Result<String> {
 /// What cannot work.
 pub(crate) fn refuse(message: impl Into<String>) -> DriverError {
     DriverError::new(ErrorKind::Settings, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::run::tests::{settings, try_settings};
+
+    #[test]
+    fn our_own_guest_needs_room_and_others_are_their_owners_business() {
+        for flags in ["--qemu-memory 64", "--qemu-memory 511 --qemu-image debian:trixie"] {
+            let refused = try_settings(flags).unwrap_err();
+            assert!(refused.message.ends_with("of memory is too little for Debian with an engine"), "{refused}");
+            assert_eq!(refused.hint.as_deref(), Some("give the VM at least --qemu-memory 512M"));
+        }
+        assert_eq!(settings("--qemu-memory 512").memory.0, 512);
+        assert_eq!(settings("--qemu-memory 64 --qemu-image /disk.img").memory.0, 64);
+    }
 }
