@@ -132,16 +132,16 @@ impl Driver for Qemu {
 
     async fn inspect(&self, cx: &Context, s: &Settings, m: &Machine) -> Result<Status> {
         let files = Files::new(cx);
-        let (power, detail) = if process::alive(&files)? {
-            self.running(cx, &files).await
-        } else if m.base.is_none() || !files.disk().exists() {
-            return Ok(Status::gone());
-        } else {
-            match disk::locate(cx, m) {
-                Ok(_) => (Power::Stopped, None),
-                Err(e) => (Power::Error, Some(e.message)),
-            }
+        let running = if process::alive(&files)? { Some(self.running(cx, &files).await) } else { None };
+        let (power, detail) = match running {
+            // One that does not answer may be dying.
+            Some((Power::Running, Some(_))) if self.ends(&files).await? => off(cx, m, &files),
+            Some(running) => running,
+            None => off(cx, m, &files),
         };
+        if power == Power::Gone {
+            return Ok(Status::gone());
+        }
         let (ssh, engine) = reach(s, m).unzip();
         Ok(Status { power, ssh, engine, detail })
     }
@@ -160,6 +160,18 @@ impl Driver for Qemu {
 }
 
 impl Qemu {
+    /// Whether a QEMU that does not answer ends within half a second: of one that was killed the kernel takes the memory
+    /// back, a gigabyte or more, before the lock.
+    async fn ends(&self, files: &Files) -> Result<bool> {
+        for _ in 0..20 {
+            if !process::alive(files)? {
+                return Ok(true);
+            }
+            tokio::time::sleep(self.pace.poll).await;
+        }
+        Ok(false)
+    }
+
     /// What a VM whose QEMU lives is doing.
     async fn running(&self, cx: &Context, files: &Files) -> (Power, Option<String>) {
         // Another command may be talking to it: then it lives, and that is all we know.
@@ -181,6 +193,17 @@ impl Qemu {
             },
             Err(trouble) => (Power::Running, Some(trouble.to_string())),
         }
+    }
+}
+
+/// What a VM without a QEMU is.
+fn off(cx: &Context, m: &Machine, files: &Files) -> (Power, Option<String>) {
+    if m.base.is_none() || !files.disk().exists() {
+        return (Power::Gone, None);
+    }
+    match disk::locate(cx, m) {
+        Ok(_) => (Power::Stopped, None),
+        Err(e) => (Power::Error, Some(e.message)),
     }
 }
 
