@@ -4,7 +4,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use machine_tests::{Env, HostOptions, Lab, LabHost, Output, until};
+use machine_tests::{Cmd, Lab, Output, until};
+
+use story::Story;
+
+mod story;
 
 /// Every boundary between two steps of `create`, by the step before it.
 const CREATE: [&str; 16] = [
@@ -25,148 +29,6 @@ const CREATE: [&str; 16] = [
     "await-engine",
     "write-client-settings",
 ];
-
-/// What may stay in a store with one machine, finished.
-const STORE: [&str; 22] = [
-    "certs",
-    "certs/ca-key.pem",
-    "certs/ca.pem",
-    "certs/cert.pem",
-    "certs/key.pem",
-    "locks",
-    "locks/m-web-1",
-    "locks/store",
-    "machines",
-    "machines/web-1",
-    "machines/web-1/ca.pem",
-    "machines/web-1/cert.pem",
-    "machines/web-1/id_ed25519",
-    "machines/web-1/id_ed25519.pub",
-    "machines/web-1/journal.jsonl",
-    "machines/web-1/key.pem",
-    "machines/web-1/known_hosts",
-    "machines/web-1/machine.json",
-    "machines/web-1/server-key.pem",
-    "machines/web-1/server.pem",
-    "machines/web-1/ssh_config",
-    "store.json",
-];
-
-/// One host, one user, and the program told of both.
-struct Story {
-    env: Env,
-    host: LabHost,
-    ip: String,
-    key: String,
-    seen: String,
-}
-
-impl Story {
-    fn begin(lab: &Lab) -> Self {
-        let host = lab.host(HostOptions::default());
-        let mut env = Env::new();
-        env.use_cache(&lab.cache());
-        let (ip, key, seen) = (host.ip().to_string(), host.key().display().to_string(), host.host_key_fingerprint());
-        Self { env, host, ip, key, seen }
-    }
-
-    fn create(&self, more: &[&str]) -> machine_tests::Cmd {
-        let mut args = vec!["create", "web-1", "-d", "generic", "--generic-ip-address", &self.ip];
-        args.extend(["--generic-ssh-key", &self.key, "--generic-ssh-host-key", &self.seen]);
-        args.extend(more);
-        self.env.machine(&args)
-    }
-
-    fn record(&self) -> String {
-        std::fs::read_to_string(self.env.store().join("machines/web-1/machine.json")).expect("a record")
-    }
-
-    /// The steps that are finished, by the journal.
-    fn done(&self) -> Vec<&'static str> {
-        let journal = self.env.store().join("machines/web-1/journal.jsonl");
-        let text = std::fs::read_to_string(journal).unwrap_or_default();
-        let finished = |step: &str| text.contains(&format!("\"event\":\"finished\",\"step\":\"{step}\"}}"));
-        CREATE.into_iter().filter(|step| finished(step)).collect()
-    }
-
-    /// The engine's version, through the client; the host works.
-    #[track_caller]
-    fn version(&self) -> String {
-        let asked =
-            self.env.sh("eval $(machine env --shell sh web-1) && docker version -f '{{.Server.Version}}'").success();
-        asked.stdout.trim().to_owned()
-    }
-
-    /// One working host, a valid record, a docker context, and nothing else, anywhere.
-    #[track_caller]
-    fn is_whole(&self) {
-        let version = self.version();
-        let inspected = self.env.run(&["inspect", "web-1", "--format", "{{.installed.version}}"]).success();
-        assert_eq!(inspected.stdout.trim(), version);
-        let context = self.env.docker(&["--context", "web-1", "version", "-f", "{{.Server.Version}}"]).success();
-        assert_eq!(context.stdout.trim(), version);
-        assert_eq!(self.env.store_files(), STORE);
-        self.nothing_stray();
-        let listed = self.host.exec("ls -A /opt/machine").success().stdout;
-        assert_eq!(
-            listed,
-            "applied\napplied.list\napply.log\ncontainerd\ncontainerd.toml\ndaemon.wanted.json\nengine\nowner\n"
-        );
-    }
-
-    /// The machine is forgotten here, and on the host nothing of ours is left.
-    #[track_caller]
-    fn is_uninstalled(&self) {
-        self.is_forgotten();
-        let left = self.host.exec(
-            "ls -d /opt/machine /etc/docker/daemon.json /etc/docker/*.pem /etc/systemd/system/docker.* \
-             /etc/systemd/system/containerd.service 2>/dev/null; find /usr/local/bin -type l; \
-             pgrep -l 'dockerd|containerd'",
-        );
-        assert_eq!(left.stdout, "", "left on the host");
-    }
-
-    #[track_caller]
-    fn is_forgotten(&self) {
-        let machines = std::fs::read_dir(self.env.store().join("machines")).expect("the folder stays");
-        assert_eq!(machines.count(), 0, "{:?}", self.env.store_files());
-        let contexts = self.env.docker(&["context", "ls", "-q"]).success();
-        assert_eq!(contexts.stdout, "default\n");
-        self.nothing_stray();
-    }
-
-    /// No half-written file here or there. What a killed command left running on the host may still be tidying up.
-    #[track_caller]
-    fn nothing_stray(&self) {
-        let here = std::fs::read_dir(self.env.tmp()).expect("our own folder").count();
-        assert_eq!(here, 0, "files in TMPDIR");
-        until("the host to be tidy", Duration::from_secs(20), || {
-            let found = self.host.exec(
-                "ls -d /opt/machine/.[!.]* /opt/machine/staged /opt/machine/rollback /opt/machine/engine/.[!.]* 2>/dev/null; \
-                 find /etc/docker /etc/systemd/system /usr/local/bin /opt /tmp /var/tmp -xdev \
-                     '(' -name '*.machine*' -o -name '*.tmp*' -o -name '*.[0-9][0-9]*' ')' \
-                     ! -path '/opt/machine/engine/*/*' ! -path '*/systemd-private-*' 2>/dev/null",
-            );
-            if found.stdout.is_empty() { Ok(()) } else { Err(found.stdout) }
-        });
-    }
-
-    /// Removes it all, so that the next round begins with a fresh host.
-    #[track_caller]
-    fn uninstall(&self) {
-        let _ = self.env.run(&["rm", "-y", "--uninstall", "web-1"]).success();
-        self.is_uninstalled();
-    }
-
-    /// Removes it again after a kill: it may have been done already.
-    #[track_caller]
-    fn remove_again(&self, args: &[&str]) {
-        let again = self.env.run(args);
-        if again.code != 0 {
-            let _ = again.failure(4).says(&["machine \"web-1\" does not exist"]);
-        }
-    }
-}
 
 /// A record without what differs between two creations of the same machine.
 fn comparable(record: &str) -> serde_json::Value {
@@ -254,6 +116,66 @@ fn remove_killed_at_every_boundary_finishes() {
         killed(&story.create(&[]).run_killed_at(&format!("web-1: {step} … ")));
         story.uninstall();
     }
+}
+
+/// Lets one command of a script on the host take long, the first time it is called: `systemctl stop`, say.
+fn slow_once(story: &Story, program: &str, when: &str, seconds: u32) {
+    let wrapper = format!(
+        "#!/bin/sh\n/usr/bin/{program} \"$@\"; code=$?\n\
+         case \"$*\" in {when}) if mkdir /run/slow-{program} 2>/dev/null; then sleep {seconds}; touch /run/slow-{program}/over; fi ;; esac\n\
+         exit $code\n"
+    );
+    let path = format!("/usr/local/sbin/{program}");
+    let _ = story.host.exec(&format!("cat >{path} <<'EOF'\n{wrapper}EOF\nchmod +x {path}")).success();
+}
+
+/// Runs a command until a script of it hangs on the host where [`slow_once`] said, and kills it.
+#[track_caller]
+fn killed_while_slow(story: &Story, program: &str, command: Cmd) {
+    let running = command.spawn();
+    until("the script to be slow", Duration::from_secs(60), || {
+        let seen = story.host.exec(&format!("test -e /run/slow-{program}"));
+        if seen.code == 0 { Ok(()) } else { Err(format!("{}\n{seen}", running.stderr())) }
+    });
+    assert_eq!(running.kill().signal, Some(9));
+}
+
+/// The script that was slow has come to its end, and `/run/slow-…` is gone.
+#[track_caller]
+fn slow_is_over(story: &Story, program: &str) {
+    let over = format!("rm /run/slow-{program}/over && rmdir /run/slow-{program} && rm /usr/local/sbin/{program}");
+    let _ = story.host.exec(&over).success();
+}
+
+#[test]
+fn what_a_killed_rm_left_running_on_the_host_is_waited_for() {
+    let Some(lab) = Lab::open() else { return };
+    let story = Story::begin(&lab);
+    let _ = story.create(&[]).run().success();
+    slow_once(&story, "systemctl", "'stop docker.service'", 8);
+    killed_while_slow(&story, "systemctl", story.env.machine(&["rm", "-y", "--uninstall", "web-1"]));
+    story.uninstall();
+    slow_is_over(&story, "systemctl");
+    let _ = story.create(&[]).run().success();
+    story.is_whole();
+}
+
+#[test]
+fn what_a_killed_create_left_running_on_the_host_is_waited_for() {
+    let Some(lab) = Lab::open() else { return };
+    let story = Story::begin(&lab);
+    // An engine that has arrived whole, on its way to the disk.
+    slow_once(&story, "sync", "-f*", 8);
+    killed_while_slow(&story, "sync", story.create(&[]));
+    let again = story.create(&[]).run().success();
+    assert!(again.stderr.contains("web-1: upload-engine … already so"), "{again}");
+    slow_is_over(&story, "sync");
+    story.is_whole();
+    story.uninstall();
+    slow_once(&story, "sync", "-f*", 8);
+    killed_while_slow(&story, "sync", story.create(&[]));
+    story.uninstall();
+    slow_is_over(&story, "sync");
 }
 
 /// `rounds` times: create killed at a random moment, create; rm killed at a random moment, rm.

@@ -127,7 +127,7 @@ fn cut_off_in_the_middle_it_ends_in_one_state() {
     let cut = || {
         let running = site.env.machine(&["upgrade", "web-1", "--bundle", "debian:trixie"]).spawn();
         until("the engine being changed", Duration::from_secs(60), || {
-            let seen = site.host.exec("test -e /run/machine.applying");
+            let seen = site.host.exec("test -e /opt/machine/rollback/complete");
             if seen.code == 0 { Ok(()) } else { Err(format!("{}\n{seen}", running.stderr())) }
         });
         assert_eq!(running.kill().signal, Some(9));

@@ -29,6 +29,7 @@ impl Env {
     /// # Panics
     /// When the program under test was not built.
     pub fn new() -> Self {
+        crate::output::say_reasons_first();
         let root = tempfile::Builder::new().prefix("machine-test-").tempdir().expect("a temporary folder");
         let path = |name: &str| root.path().join(name);
         for folder in ["home", "home/bin", "home/.ssh", "run", "tmp", "cache"] {

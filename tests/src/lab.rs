@@ -41,6 +41,7 @@ impl Lab {
     /// # Panics
     /// When the engine should start and does not.
     pub fn open() -> Option<Self> {
+        crate::output::say_reasons_first();
         let socket = match script("engine", &["start"]) {
             Ok(socket) => socket,
             Err(why) => {

@@ -78,3 +78,19 @@ impl std::fmt::Display for Output {
         write!(f, "  = {} after {:.2} s", self.code, self.took.as_secs_f64())
     }
 }
+
+/// Has a test's panic said on stdout too: what it ran goes to stderr, and in a long log of a failed run the reason would
+/// stand last.
+pub(crate) fn say_reasons_first() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            #[expect(clippy::print_stdout, reason = "libtest shows it only with a test that failed")]
+            {
+                println!("{panic}");
+            }
+            usual(panic);
+        }));
+    });
+}

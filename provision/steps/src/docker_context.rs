@@ -85,11 +85,13 @@ fn stale(place: &Place, record: &Record, paths: &MachinePaths) -> Result<Option<
     Ok(Some(files))
 }
 
-/// Removes the machine's context, if it is ours.
+/// Removes the machine's context, if it is ours, and keys that one half-written or half-removed has left.
+///
+/// The keys first: as long as the description is there, whoever is stopped in between finds the way back.
 pub(crate) fn remove(docker_config: &Path, record: &Record) -> Result<()> {
     let place = Place::of(docker_config, record);
-    if place.is_ours(&record.id) == Some(true) {
-        for dir in [place.meta.parent(), place.tls.parent()].into_iter().flatten() {
+    if place.is_ours(&record.id) != Some(false) {
+        for dir in [place.tls.parent(), place.meta.parent()].into_iter().flatten() {
             match std::fs::remove_dir_all(dir) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::failure(format!("cannot remove docker context {}", place.name)).caused_by(&e));
@@ -120,9 +122,12 @@ impl Place {
         }
     }
 
-    /// `None`: there is no such context.
+    /// `None`: there is no such context. One that cannot be read is not ours.
     fn is_ours(&self, id: &str) -> Option<bool> {
-        let text = std::fs::read(&self.meta).ok()?;
+        let text = match std::fs::read(&self.meta) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
+            read => read.unwrap_or_default(),
+        };
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
         Some(value["Metadata"][MARK] == id)
     }
@@ -143,7 +148,40 @@ fn create_public(dir: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::context_name;
+    use super::*;
+
+    fn record() -> Record {
+        let driver = json!({"name": "none", "settings": {"url": "tcp://192.0.2.7:2376"}});
+        let record =
+            json!({"version": 1, "name": "web-1", "id": "an-id", "created": "2026-11-23T18:48:14Z", "driver": driver});
+        serde_json::from_value(record).unwrap()
+    }
+
+    /// What was put into the store of contexts under this description, and is still there after `remove`.
+    fn left_after_remove(description: Option<&str>) -> Vec<&'static str> {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, record) = (Place::of(dir.path(), &record()), record());
+        std::fs::create_dir_all(&place.tls).unwrap();
+        atomic::write(&place.tls.join("key.pem"), "a key", Mode::Private).unwrap();
+        if let Some(text) = description {
+            std::fs::create_dir_all(place.meta.parent().unwrap()).unwrap();
+            atomic::write(&place.meta, text, Mode::Public).unwrap();
+        }
+        remove(dir.path(), &record).unwrap();
+        remove(dir.path(), &record).unwrap();
+        let parts = [("keys", place.tls.parent().unwrap()), ("description", place.meta.parent().unwrap())];
+        parts.into_iter().filter(|(_, path)| path.exists()).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_context_goes_with_its_keys_however_much_of_it_there_is() {
+        assert_eq!(left_after_remove(Some(r#"{"Metadata": {"MachineId": "an-id"}}"#)), [""; 0]);
+        assert_eq!(left_after_remove(None), [""; 0], "it was stopped before the description was written");
+        let others = ["keys", "description"];
+        assert_eq!(left_after_remove(Some(r#"{"Metadata": {"MachineId": "another"}}"#)), others);
+        assert_eq!(left_after_remove(Some(r#"{"Name": "web-1", "Metadata": {}}"#)), others);
+        assert_eq!(left_after_remove(Some("{")), others);
+    }
 
     #[test]
     fn names_docker_would_refuse() {

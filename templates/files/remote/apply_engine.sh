@@ -93,7 +93,7 @@ close_books() {
 }
 
 open_dir "$HOME_DIR"
-await_quiet
+take_turn
 if [ ! -f "$staged/stamp" ]; then
     # Nothing waits to be applied; the engine may still have been stopped, or never have been started.
     all=true
@@ -106,10 +106,6 @@ if [ ! -f "$staged/stamp" ]; then
     fail 13 "the engine does not start"
 fi
 
-# From here on a lost connection or a signal stops nothing half-way.
-trap '' HUP INT TERM PIPE
-printf '%s %s\n' "$$" "$(born "$$")" >"$BUSY"
-trap 'rm -f -- "$BUSY"' EXIT
 : >"$log"
 digest=$(cat "$staged/digest")
 before=$(readlink "$ENGINE/current" 2>/dev/null || :)

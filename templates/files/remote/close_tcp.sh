@@ -11,21 +11,17 @@ DEADLINE={{ deadline_seconds }}
 # Whether live-restore is to stay on.
 LIVE_RESTORE={{ live_restore }}
 
+for name in transition start end final wanted; do
+    IFS= read -r "${name?}" || fail 11 "the new settings did not arrive"
+done
+take_turn
 owner=$(owner_of_host)
 if [ -z "$owner" ]; then
     say already-so
     exit 0
 fi
 [ "$owner" = "$MACHINE_ID" ] || fail 10 "the host belongs to machine $owner"
-await_quiet
-for name in transition start end final wanted; do
-    IFS= read -r "${name?}" || fail 11 "the new settings did not arrive"
-done
 
-# From here on a lost connection stops nothing half-way.
-trap '' HUP INT TERM PIPE
-printf '%s %s\n' "$$" "$(born "$$")" >"$BUSY"
-trap 'rm -f -- "$BUSY"' EXIT
 json=$ROOT/etc/docker/daemon.json
 back=$HOME_DIR/rollback
 dropin=$ROOT/etc/systemd/system/docker.service.d/10-machine.conf

@@ -36,17 +36,31 @@ drop_strays() {
 owner_of_host() { sed -n 's/^machine-id=//p' "$HOME_DIR/owner" 2>/dev/null || :; }
 ours() { [ -f "$1" ] && head -n 1 "$1" | grep -q '^# Written by machine'; }
 
-# A change of the engine (apply_engine.sh) goes on when its connection is lost: whoever comes next waits for its end.
+# A change goes on when its connection is lost (another script may be at work here still): whoever comes next waits for
+# its end.
 BUSY=$ROOT/run/machine.applying
 born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+somebody_changes() { { read -r pid since <"$BUSY"; } 2>/dev/null && [ -n "$since" ] && [ "$(born "$pid")" = "$since" ]; }
 await_quiet() {
     tries=0
-    while { read -r pid since <"$BUSY"; } 2>/dev/null && [ -n "$since" ] && [ "$(born "$pid")" = "$since" ]; do
+    while somebody_changes; do
         tries=$((tries + 1))
-        [ "$tries" -lt 900 ] || fail 13 "an earlier change of the engine has not come to its end on the host (process $pid)"
+        [ "$tries" -lt 900 ] || fail 13 "an earlier change has not come to its end on the host (process $pid)"
         sleep 0.2
     done
 }
+# From here to the end of the script nobody else changes anything, and a lost connection or a signal stops nothing half-way.
+take_turn() {
+    trap '' HUP INT TERM PIPE
+    [ -d "${BUSY%/*}" ] || open_dir "${BUSY%/*}"
+    drop_strays "$BUSY"
+    printf '%s %s\n' "$$" "$(born "$$")" >"$BUSY.$$"
+    # A link is made only where nothing is: of two that waited, one goes on waiting.
+    while await_quiet; ! ln -T "$BUSY.$$" "$BUSY" 2>/dev/null; do somebody_changes || rm -f -- "$BUSY"; done
+    rm -f -- "$BUSY.$$"
+    trap end_turn EXIT
+}
+end_turn() { rm -f -- "$BUSY"; }
 
 # While a change has not come to its end, rollback/ holds what was: a file PATH as KEY, its lack as KEY.absent, and in
 # `written` the sums of what was put in place instead. Prints where PATH lies as its owner left it; nothing where it lacks.

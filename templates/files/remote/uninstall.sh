@@ -6,14 +6,14 @@ FILES={{ files }}
 REMOVE_DATA={{ remove_data }}
 DEADLINE={{ deadline_seconds }}
 
+IFS= read -r kept || :
+take_turn
 owner=$(owner_of_host)
 if [ -z "$owner" ] && [ ! -d "$HOME_DIR" ]; then
     say already-so
     exit 0
 fi
 if [ -n "$owner" ] && [ "$owner" != "$MACHINE_ID" ]; then fail 10 "the host belongs to machine $owner"; fi
-IFS= read -r kept || :
-await_quiet
 
 units=$ROOT/etc/systemd/system
 dropin=$units/docker.service.d/10-machine.conf
@@ -27,7 +27,7 @@ if ours "$units/docker.service"; then
     for unit in docker.service docker.socket containerd.service; do
         ours "$units/$unit" || continue
         if [ -z "$ROOT" ]; then
-            timeout "$DEADLINE" systemctl stop "$unit" </dev/null >&2 || :
+            timeout -s KILL "$DEADLINE" systemctl stop "$unit" </dev/null >&2 || :
             systemctl disable --quiet "$unit" 2>/dev/null || :
         fi
         rm -f -- "$units/$unit"
@@ -59,7 +59,7 @@ done
 if [ -z "$ROOT" ]; then
     systemctl daemon-reload
     systemctl reset-failed docker.service docker.socket containerd.service 2>/dev/null || :
-    if [ -n "$adopted" ]; then timeout "$DEADLINE" systemctl restart docker.service </dev/null >&2 || fail 13 "docker.service does not restart"; fi
+    if [ -n "$adopted" ]; then timeout -s KILL "$DEADLINE" systemctl restart docker.service </dev/null >&2 || fail 13 "docker.service does not restart"; fi
 fi
 if [ "$REMOVE_DATA" = true ] && [ -z "$adopted" ]; then rm -rf -- "$ROOT/var/lib/docker" "$ROOT/var/lib/containerd"; fi
 rm -rf -- "$HOME_DIR"

@@ -47,6 +47,13 @@ chown -R 0:0 "$new"
 chmod -R u+rwX,go-w,a+rX "$new"
 try_programs "$new"
 
+take_turn
+trap 'rm -rf -- "$new"; end_turn' EXIT
+# One that went on without its connection may have brought it meanwhile.
+if [ -d "$target" ] && matches "$target"; then
+    say already-so
+    exit 0
+fi
 settle -f "$new"
 # A damaged folder of the same name makes way; programs that run from it keep their files.
 if [ -e "$target" ]; then
