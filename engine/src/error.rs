@@ -124,6 +124,14 @@ pub enum Error {
         /// What is missing.
         missing: String,
     },
+    /// A folder or an archive of programs is no engine.
+    #[error("{what} has no {missing}")]
+    NoEngine {
+        /// The folder or archive.
+        what: String,
+        /// The program that is missing.
+        missing: String,
+    },
     /// No candidate runs on hosts with the glibc floor.
     #[error("no {component} in {looked} runs with glibc {floor}: the best needs {needs}")]
     Unfit {
@@ -203,6 +211,7 @@ impl Error {
             Self::HostilePath { .. } => "do not use this file: it tries to write where it must not".into(),
             Self::Malformed { .. } | Self::Rewrite { .. } => "check where the file comes from, and fetch it anew".into(),
             Self::Missing { .. } => "check the suite's name and the architecture".into(),
+            Self::NoEngine { .. } => "an engine is dockerd, docker-proxy, docker-init, containerd, containerd-shim-runc-v2 and runc: in bin/, side by side, or as Debian's packages lay them out".into(),
             Self::Unfit { .. } => "name another suite, for example `--source debian:trixie`".into(),
             Self::WrongArch { .. } => "give a source for the host's architecture".into(),
             Self::NoSuchBundle(_) => "`machine bundle ls` lists them, `machine bundle build` makes one".into(),

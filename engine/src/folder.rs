@@ -30,7 +30,8 @@ const PROGRAM_FOLDERS: &[&str] = &["bin", "", "docker", "usr/bin", "usr/sbin", "
 /// Takes all programs found in the folder, and those of their libraries that are there too.
 pub(crate) fn take(what: &str, dir: &Path, mut tree: Tree, arch: Arch) -> Result<Tree> {
     if !dir.is_dir() {
-        return Err(Error::Missing { what: dir.display().to_string(), missing: "folder".into() });
+        let none = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+        return Err(Error::io("read", dir)(fs::read_dir(dir).err().unwrap_or(none)));
     }
     let triplet = arch.triplet();
     let library_folders: Vec<PathBuf> =
@@ -47,7 +48,7 @@ pub(crate) fn take(what: &str, dir: &Path, mut tree: Tree, arch: Arch) -> Result
         let places = PROGRAM_FOLDERS.iter().flat_map(|d| names.iter().map(move |n| dir.join(d).join(n)));
         match places.into_iter().find(|p| p.is_file()) {
             Some(from) => add(&mut tree, Kind::Program, &format!("bin/{name}"), &from)?,
-            None if *required => return Err(Error::Missing { what: what.into(), missing: (*name).to_owned() }),
+            None if *required => return Err(Error::NoEngine { what: what.into(), missing: (*name).to_owned() }),
             None => (),
         }
     }

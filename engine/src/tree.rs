@@ -146,7 +146,7 @@ impl Tree {
     /// Writes the archive and both manifests into `into`, the archive under its manifest's name.
     pub(crate) fn pack(self, about: About, into: &Path) -> Result<Manifest> {
         if !self.has("bin/dockerd") {
-            return Err(Error::Missing { what: about.source.to_string(), missing: "dockerd".into() });
+            return Err(Error::NoEngine { what: about.source.to_string(), missing: "dockerd".into() });
         }
         let mut manifest = Manifest {
             format: FORMAT,

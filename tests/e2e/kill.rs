@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use machine_tests::{Cmd, Lab, Output, until};
+use machine_tests::{Cmd, Env, Lab, Output, until};
 
 use story::Story;
 
@@ -275,4 +275,47 @@ fn upgrade_killed_at_every_boundary_in_turn_finishes() {
     assert_eq!(story.record().matches("live-restore").count(), 0);
     let json = story.host.exec("cat /etc/docker/daemon.json").success().stdout;
     assert!(!json.contains("live-restore"), "switched on for the passage only: {json}");
+}
+
+/// `rounds` times: an upgrade killed at a random moment, the same again; back and forth between two bundles of one engine.
+fn upgrades_at_random(test: &str, rounds: usize) {
+    let Some(lab) = Lab::open() else { return };
+    let mut story = Story::begin(&lab);
+    // The same programs from a folder are a bundle of their own, in a cache of this test's own.
+    let build = |env: &Env, from| env.run(&["bundle", "build", from]).success().stdout.trim().to_owned();
+    let theirs = build(&story.env, "debian:trixie");
+    let _ = story.env.run(&["bundle", "export", &theirs, "engine.tgz"]).success();
+    let cache = story.env.home().join("cache");
+    story.env.use_cache(&cache);
+    let _ = story.env.run(&["bundle", "import", "engine.tgz"]).success();
+    let _ = story.env.sh("mkdir engine && tar -C engine -xzf engine.tgz").success();
+    let bundles = [build(&story.env, "dir:engine"), theirs];
+    let _ = story.create(&["--engine-bundle", &bundles[1]]).run().success();
+    let witness = start_container(&story);
+    let upgrade = |to| ["upgrade", "web-1", "--bundle", to];
+    let _ = story.env.run(&upgrade(&bundles[0])).success();
+    let back = story.env.run(&upgrade(&bundles[1])).success().took;
+    let mut moments = Moments::new(test);
+    for to in bundles.iter().cycle().take(rounds) {
+        let _ = story.env.machine(&upgrade(to)).run_killed_after(moments.next(back));
+        let _ = story.env.run(&upgrade(to)).success();
+        assert_eq!(container(&story), witness, "the container lived through it");
+        let wish = story.env.run(&["inspect", "web-1", "--format", "{{.engine.bundle}}"]).success();
+        assert_eq!(wish.stdout.trim(), to);
+        let runs = story.host.exec("readlink /opt/machine/engine/current").success();
+        let installed = story.env.run(&["inspect", "web-1", "--format", "{{.installed.bundle}}"]).success();
+        assert_eq!(installed.stdout, runs.stdout);
+        story.is_whole();
+    }
+}
+
+#[test]
+fn upgrade_killed_at_random() {
+    upgrades_at_random("upgrade_killed_at_random", 4);
+}
+
+#[test]
+#[ignore = "long: 50 rounds"]
+fn long_upgrade_killed_at_random() {
+    upgrades_at_random("long_upgrade_killed_at_random", 50);
 }

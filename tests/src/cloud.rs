@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::digitalocean::{Backing, Simulator};
-use crate::{Cmd, Env, Lab, Output, digitalocean_contract, skipped, until};
+use crate::digitalocean::{Backing, Exchange, Simulator};
+use crate::{Cmd, Env, Lab, Output, Running, digitalocean_contract, skipped, until};
 
 /// An empty home, a provider, and a token in the environment that must be seen nowhere else.
 pub struct Cloud {
@@ -89,11 +89,22 @@ impl Cloud {
     /// Runs it, and ends it with SIGKILL when the provider has accepted its `n`-th change, counted from 1 and from now;
     /// the answer never reaches it. Whether it came to that.
     pub fn run_killed_at_change(&self, command: Cmd, n: usize) -> bool {
+        let running = self.spawn_killed_at(command, Exchange::is_change, n);
+        self.killed(running.wait())
+    }
+
+    /// The same at its `n`-th call of any kind; if it never comes to that, it is ended when it says `last`.
+    pub fn run_killed_at_call(&self, command: Cmd, n: usize, last: &str) -> bool {
+        let mut running = self.spawn_killed_at(command, |_| true, n);
+        let said = running.wait_for_or_end(last, Duration::from_secs(180));
+        self.killed(running.kill()) && !said
+    }
+
+    fn spawn_killed_at(&self, command: Cmd, counts: fn(&Exchange) -> bool, n: usize) -> Running {
         let pid = Arc::new(AtomicI32::new(0));
-        let (victim, counted) = (Arc::clone(&pid), AtomicI32::new(0));
-        let wanted = i32::try_from(n).expect("a small number");
-        self.simulator.kill_point(move |_, _| {
-            if counted.fetch_add(1, Ordering::SeqCst) + 1 != wanted {
+        let (victim, counted) = (Arc::clone(&pid), AtomicUsize::new(0));
+        self.simulator.kill_point(move |exchange| {
+            if !counts(exchange) || counted.fetch_add(1, Ordering::SeqCst) + 1 != n {
                 return false;
             }
             let pid = until("the process to be known", Duration::from_secs(10), || {
@@ -104,9 +115,12 @@ impl Cloud {
         });
         let running = command.spawn();
         pid.store(i32::try_from(running.pid()).expect("a process id"), Ordering::SeqCst);
-        let output = self.judged(running.wait());
-        self.simulator.kill_point(|_, _| false);
-        output.signal == Some(9)
+        running
+    }
+
+    fn killed(&self, output: Output) -> bool {
+        self.simulator.kill_point(|_| false);
+        self.judged(output).signal == Some(9)
     }
 
     /// What is left at the provider: nothing, in the end.

@@ -42,6 +42,13 @@ pub struct Exchange {
     pub whole: bool,
 }
 
+impl Exchange {
+    /// It changed something at the provider.
+    pub fn is_change(&self) -> bool {
+        self.method != "GET" && (200..300).contains(&self.status)
+    }
+}
+
 /// What a droplet is told to be.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -92,9 +99,9 @@ pub struct Nothing;
 
 impl Backing for Nothing {}
 
-/// Called after a changing request was carried out and before it is answered, with the exchange and its number from 1:
-/// the place to kill a client. `true`: the answer is never sent.
-pub type KillPoint = Box<dyn Fn(&Exchange, usize) -> bool + Send + Sync>;
+/// Called after a request was carried out and before it is answered: the place to kill a client. `true`: the answer is
+/// never sent.
+pub type KillPoint = Box<dyn Fn(&Exchange) -> bool + Send + Sync>;
 
 /// The simulator. Dropped, it stops listening.
 pub struct Simulator {
@@ -114,7 +121,6 @@ pub(crate) struct State {
     account: Account,
     behaviour: Behaviour,
     faults: Vec<Fault>,
-    changes: usize,
     kill_point: Option<KillPoint>,
     exchanges: Vec<Exchange>,
     sent: VecDeque<Instant>,
@@ -148,7 +154,6 @@ impl Simulator {
             account: Account::new(),
             behaviour: Behaviour::default(),
             faults: Vec::new(),
-            changes: 0,
             kill_point: None,
             exchanges: Vec::new(),
             sent: VecDeque::new(),
@@ -197,7 +202,7 @@ impl Simulator {
     }
 
     /// See [`KillPoint`].
-    pub fn kill_point(&self, point: impl Fn(&Exchange, usize) -> bool + Send + Sync + 'static) {
+    pub fn kill_point(&self, point: impl Fn(&Exchange) -> bool + Send + Sync + 'static) {
         self.shared.lock().kill_point = Some(Box::new(point));
     }
 
