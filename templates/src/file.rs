@@ -68,6 +68,7 @@ files! {
     remote::HostKeyInstall = "remote/host_key_install.sh",
     remote::HostKeyMake = "remote/host_key_make.sh",
     remote::InstallFiles<'_> = "remote/install_files.sh",
+    remote::MountShares<'_> = "remote/mount_shares.sh",
     remote::Prelude<'_> = "remote/prelude.sh",
     remote::SwitchEngine<'_> = "remote/switch_engine.sh",
     remote::Uninstall<'_> = "remote/uninstall.sh",

@@ -292,6 +292,17 @@ pub struct HostKeyInstall;
 #[template(path = "remote/host_key_drop.sh")]
 pub struct HostKeyDrop;
 
+/// Mounts the folders of the user's computer that a hypervisor offers, and takes away those that are not wanted any more.
+/// Keys: `missing` (a name the hypervisor does not offer; `look` only), `mounted` (a name), each any number of times.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/mount_shares.sh")]
+pub struct MountShares<'a> {
+    /// All of them: lines of fstab(5) whose first fields begin with `machine-`.
+    pub lines: &'a str,
+    /// Only say what is missing.
+    pub look: bool,
+}
+
 macro_rules! scripts {
     ($($ty:ty),* $(,)?) => { $(impl Script for $ty {})* };
 }
@@ -308,6 +319,7 @@ scripts![
     HostKeyInstall,
     HostKeyMake,
     InstallFiles<'_>,
+    MountShares<'_>,
     SwitchEngine<'_>,
     Uninstall<'_>,
     UnpackBundle<'_>,

@@ -355,3 +355,24 @@ fn uninstalling_leaves_what_is_not_ours() {
     ]
     "#);
 }
+
+#[test]
+fn folders_of_the_users_computer_stand_in_fstab() {
+    let Some(host) = Host::new() else { return };
+    put(&host.path("/sys/bus/virtio/drivers/9pnet_virtio/virtio5/mount_tag"), "machine-aa\0");
+    // What is mounted already is left alone: nothing is really mounted here.
+    put(&host.path("/proc/mounts"), "machine-aa /srv/my\\040files 9p rw 0 0\nmachine-bb /srv/b 9p rw 0 0\n");
+    put(&host.path("/etc/fstab"), "LABEL=root / ext4 defaults 0 1\nmachine-bb /srv/gone 9p rw 0 0\n");
+    let one = "machine-aa /srv/my\\040files 9p rw 0 0";
+    let two = lines([one, "machine-cc /srv/c 9p ro 0 0"]);
+    let missing = host.run(&MountShares { lines: &two, look: true }, b"");
+    assert_eq!(missing.answer.all, [("missing".to_owned(), "machine-cc".to_owned())]);
+    let fstab = || std::fs::read_to_string(host.path("/etc/fstab")).unwrap();
+    assert!(fstab().contains("machine-bb"), "looking changes nothing");
+    let ran = host.run(&MountShares { lines: one, look: false }, b"");
+    assert_eq!((ran.word(), ran.answer.get("mounted")), ("done", None));
+    assert_eq!(fstab(), format!("LABEL=root / ext4 defaults 0 1\n{one}\n"));
+    put(&host.path("/proc/mounts"), "");
+    assert_eq!(host.run(&MountShares { lines: "", look: false }, b"").word(), "done");
+    assert_eq!(fstab(), "LABEL=root / ext4 defaults 0 1\n");
+}

@@ -16,6 +16,7 @@ mod image;
 mod providers;
 mod reading;
 mod record;
+mod share;
 mod signals;
 mod terminal;
 mod usage;

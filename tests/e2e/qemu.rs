@@ -207,12 +207,34 @@ fn a_vm_from_create_to_rm() {
     assert_eq!(said, "from this computer\n");
     assert_eq!(std::fs::read_to_string(shared.with_file_name("answer")).unwrap(), "from the VM\n");
 
+    // One more, later: for that the VM is restarted, and nobody is asked here.
+    let _ = vms.env.write("later/note", "read only\n");
+    let _ = vms.machine(&["share", "dev", "later:/srv/later on:ro"]).run().failure(2).says(&["restarted", "add -y"]);
+    let later = format!("{}:/srv/later on:ro\n", vms.env.home().join("later").display());
+    let _ = vms.machine(&["share", "-y", "dev", "later:/srv/later on:ro"]).run().success().says(&["dev: shared\n"]);
+    let shares = vms.env.run(&["share", "dev"]).success().stdout;
+    assert_eq!(shares, format!("{share}\n{later}"));
+    let script = "cat '/srv/later on/note' /srv/shared/answer; ! touch '/srv/later on/other' 2>/dev/null";
+    assert_eq!(vms.machine(&["ssh", "dev", script]).run().success().stdout, "read only\nfrom the VM\n");
+    let again = vms.machine(&["share", "dev", later.trim_end()]).run().success();
+    assert!(again.stderr.contains("dev: shared already"), "{again}");
+    let first = vms.one_qemu();
+    let _ = until("the published port after a restart", Duration::from_secs(120), || page(port));
+
     let _ = vms.machine(&["stop", "dev"]).run().success().says(&["dev: stopped"]);
+    let _ = vms.machine(&["share", "dev", "--remove", "/srv/shared"]).run().failure(1).says(&["machine start dev"]);
     assert_eq!((vms.status("dev").as_str(), vms.processes().len()), ("Stopped", 0));
     let _ = vms.env.run(&["env", "--shell", "sh", "dev"]).failure(1).says(&["machine start dev"]);
     let _ = vms.machine(&["start", "dev"]).run().success();
     // The same ports, the same certificates, the container back.
     let _ = until("the published port after a start", Duration::from_secs(120), || page(port));
+
+    let script = "cat '/srv/later on/note'";
+    assert_eq!(vms.machine(&["ssh", "dev", script]).run().success().stdout, "read only\n");
+    let _ = vms.machine(&["share", "dev", "--remove", "/srv/shared"]).run().success().says(&["dev: shared no more"]);
+    assert_eq!(vms.env.run(&["share", "dev"]).success().stdout, later);
+    let left = vms.machine(&["ssh", "dev", "grep -c 9p /proc/mounts; ls /srv"]).run().success().stdout;
+    assert_eq!(left, "1\nlater on\n");
 
     let second = vms.one_qemu();
     assert_ne!(first, second);

@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Rm(commands::rm::RmArgs),
     Scp(commands::scp::ScpArgs),
     Set(Box<commands::set::SetArgs>),
+    Share(commands::share::ShareArgs),
     Ssh(commands::ssh::SshArgs),
     Start(commands::start::StartArgs),
     Status(commands::status::StatusArgs),

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::driver::{Driver, PowerSwitch, Stop};
 use crate::{
-    AnyListAll, AnyPlanner, Context, DriverError, ErrorKind, Finding, Result, SecretNote, Status, list_all, plan,
+    AnyListAll, AnyPlanner, AnySharing, Context, DriverError, ErrorKind, Finding, Result, SecretNote, Status, list_all,
+    plan, sharing,
 };
 
 /// A boxed future that borrows from its caller.
@@ -83,6 +84,8 @@ pub trait AnyDriver: Send + Sync {
     fn list_all(&self) -> Option<Box<dyn AnyListAll + '_>>;
     /// See [`Driver::planner`].
     fn planner(&self) -> Option<Box<dyn AnyPlanner + '_>>;
+    /// See [`Driver::sharing`].
+    fn sharing(&self) -> Option<Box<dyn AnySharing + '_>>;
 }
 
 impl<D: Driver> AnyDriver for D {
@@ -208,6 +211,11 @@ impl<D: Driver> AnyDriver for D {
         let planner = Driver::planner(self)?;
         Some(Box::new(plan::Erased::<D, _>::new(planner)))
     }
+
+    fn sharing(&self) -> Option<Box<dyn AnySharing + '_>> {
+        let sharing = Driver::sharing(self)?;
+        Some(Box::new(sharing::Erased::<D, _>::new(sharing)))
+    }
 }
 
 fn switch<D: Driver>(driver: &D) -> Result<&D::Power> {
@@ -216,7 +224,7 @@ fn switch<D: Driver>(driver: &D) -> Result<&D::Power> {
     })
 }
 
-fn to_value(value: &impl serde::Serialize) -> Result<Value> {
+pub(crate) fn to_value(value: &impl serde::Serialize) -> Result<Value> {
     serde_json::to_value(value)
         .map_err(|e| DriverError::new(ErrorKind::Other, "state does not serialise").caused_by(&e))
 }

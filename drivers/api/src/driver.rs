@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::list_all::{ListAll, NoList};
 use crate::plan::{NoPlanner, Planner};
+use crate::sharing::{NoSharing, Sharing};
 use crate::{Context, Finding, Result, Secret, Status};
 
 /// A kind of place a host can live.
@@ -94,6 +95,11 @@ pub trait Driver: Send + Sync + 'static {
     /// What creating would make and cost, for drivers that can tell.
     fn planner(&self) -> Option<&impl Planner<Self>> {
         None::<&NoPlanner>
+    }
+
+    /// Folders of this computer in the machine, for drivers that can.
+    fn sharing(&self) -> Option<&impl Sharing<Self>> {
+        None::<&NoSharing>
     }
 }
 

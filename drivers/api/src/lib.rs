@@ -15,7 +15,8 @@
 //!    the save. [`Context::resumed`] says so: the provider's lists may lag behind.
 //! 4. `inspect` answers [`Status::gone`] for what the provider does not know; `remove` succeeds then.
 //! 5. Where the provider can list what it has, [`ListAll`]: every thing made carries [`Context::machine_id`] and
-//!    [`Context::store_id`], in tags or in its name. Where it costs money, [`Planner`].
+//!    [`Context::store_id`], in tags or in its name. Where it costs money, [`Planner`]. Where the machine
+//!    can have folders of this computer, [`Sharing`].
 //! 6. A test with a `conformance::World` over a simulator of the provider, and
 //!    `machine_driver::conformance::assert_conforms` (feature `conformance`).
 //!
@@ -32,6 +33,7 @@ mod list_all;
 mod plan;
 mod secret;
 mod seed;
+mod sharing;
 mod status;
 
 pub use any::{AnyDriver, BoxFuture, Description, FlagGroup};
@@ -42,4 +44,5 @@ pub use finding::{Finding, Package, Verdict};
 pub use list_all::{AnyListAll, ListAll, Stores, Thing};
 pub use plan::{AnyPlanner, Plan, Planned, Planner, Price};
 pub use secret::{Secret, SecretNote};
+pub use sharing::{AnySharing, Mount, Share, Sharing};
 pub use status::{EngineEndpoint, Power, SshAccess, SshIdentity, Status};

@@ -196,7 +196,7 @@ impl Network {
 
 impl Share {
     /// The six fields of a line in fstab(5).
-    fn fields(&self) -> [String; 6] {
+    pub fn fields(&self) -> [String; 6] {
         let access = if self.read_only { "ro" } else { "rw" };
         let (kind, options) = match self.kind {
             ShareKind::Virtiofs => ("virtiofs", format!("{access},nofail")),

@@ -13,6 +13,7 @@ use crate::files::{CONSOLE, DISK, SEED};
 use crate::network::Attachment;
 use crate::platform;
 use crate::settings::{Accel, Settings, refuse};
+use crate::share::tag;
 
 /// Where the guest's sshd and engine listen.
 pub(crate) const SSH: u16 = 22;
@@ -44,21 +45,16 @@ pub(crate) fn arguments(
     disks(&mut all, m, found);
     network(&mut all, cx, s, m);
     all.add("-device", "virtio-rng-pci");
-    for (n, share) in s.shares.iter().enumerate() {
+    for share in &s.shares {
         let access = if share.read_only { ",readonly=on" } else { "" };
         // Files look the same on both sides, and are made as the user who runs QEMU, whoever makes them inside.
         all.add(
             "-virtfs",
-            format!("local,path={},mount_tag={},security_model=none{access}", escape(&share.from), tag(n)),
+            format!("local,path={},mount_tag={},security_model=none{access}", escape(&share.from), tag(share)),
         );
     }
     all.0.extend(s.arguments.iter().cloned());
     Ok(all.0)
-}
-
-/// The name under which the n-th share is offered to the guest.
-pub(crate) fn tag(n: usize) -> String {
-    format!("share{n}")
 }
 
 fn processor(all: &mut Arguments, s: &Settings, accel: Accel) {

@@ -27,11 +27,7 @@ pub(crate) async fn check(driver: &Qemu, cx: &Context, s: &Settings) -> Result<(
             .hint("choose a smaller --qemu-memory"));
     }
     for share in &s.shares {
-        if !Path::new(&share.from).is_dir() {
-            return Err(
-                refuse(format!("there is no folder {}", share.from)).hint("make it, or leave the --qemu-share out")
-            );
-        }
+        share.check()?;
     }
     if let Attachment::Tap(interface) | Attachment::Bridge(interface) = &s.network
         && cfg!(target_os = "linux")

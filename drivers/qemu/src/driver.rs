@@ -4,15 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_driver::{
-    Context, Driver, DriverError, EngineEndpoint, ErrorKind, Finding, Power, Result, SshAccess, SshIdentity, Status,
+    Context, Driver, DriverError, EngineEndpoint, ErrorKind, Finding, Power, Result, Sharing, SshAccess, SshIdentity,
+    Status,
 };
-use machine_guest::{Arch, Format, Interface, Network, Seed, Share, ShareKind};
+use machine_guest::{Arch, Format, Interface, Network, Seed};
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{ENGINE, SSH, mac, tag};
+use crate::arguments::{ENGINE, SSH, mac};
 use crate::files::Files;
 use crate::pace::Pace;
 use crate::settings::Settings;
+use crate::share::in_guest;
 use crate::{check, disk, examine, ports, process, remove, run};
 
 /// The driver.
@@ -157,6 +159,10 @@ impl Driver for Qemu {
     fn power(&self) -> Option<&Self> {
         Some(self)
     }
+
+    fn sharing(&self) -> Option<&impl Sharing<Self>> {
+        Some(self)
+    }
 }
 
 impl Qemu {
@@ -244,14 +250,9 @@ pub(crate) fn seed(cx: &Context, s: &Settings, files: &Files) -> Result<()> {
             nameservers: s.nameservers.clone(),
         }]),
     };
-    let shares = s.shares.iter().enumerate().map(|(n, share)| Share {
-        tag: tag(n),
-        target: share.to.clone(),
-        read_only: share.read_only,
-        kind: ShareKind::NineP,
-    });
+    let shares = s.shares.iter().map(in_guest).collect();
     crate::files::private_dir(files.dir())?;
-    Seed { cx, ssh_user: &s.ssh_user, user_data: None, network, shares: shares.collect() }.write(&to)
+    Seed { cx, ssh_user: &s.ssh_user, user_data: None, network, shares }.write(&to)
 }
 
 /// What an earlier stage should have brought.

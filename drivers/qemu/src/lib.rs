@@ -24,10 +24,11 @@ mod qmp;
 mod remove;
 mod run;
 mod settings;
+mod share;
 mod units;
 
 pub use driver::{Base, Kernel, Machine, Qemu, Stage};
 pub use network::{Attachment, Cidr};
 pub use pace::Pace;
-pub use settings::{Accel, Settings, Share};
+pub use settings::{Accel, Settings};
 pub use units::{Mebibytes, PortRange};

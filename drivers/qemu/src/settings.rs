@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use machine_driver::{DriverError, ErrorKind, Result};
+use machine_driver::{DriverError, ErrorKind, Result, Share};
 use machine_guest::{Arch, Disks, Source};
 use serde::{Deserialize, Serialize};
 
@@ -195,56 +195,6 @@ impl FromStr for Accel {
     }
 }
 
-/// A folder of this computer in the VM.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Share {
-    /// Here.
-    pub from: String,
-    /// In the VM, absolute.
-    pub to: String,
-    /// Whether the VM may only read.
-    pub read_only: bool,
-}
-
-impl fmt::Display for Share {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}{}", self.from, self.to, if self.read_only { ":ro" } else { "" })
-    }
-}
-
-impl FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no share: give FOLDER:FOLDER-IN-VM, with :ro behind it for reading only");
-        let (rest, read_only) = match text.strip_suffix(":ro") {
-            Some(rest) => (rest, true),
-            None => (text.strip_suffix(":rw").unwrap_or(text), false),
-        };
-        let (from, to) = rest.rsplit_once(':').ok_or_else(wrong)?;
-        let plain = to.starts_with('/') && to.len() > 1 && !to.contains(|c: char| c.is_control());
-        if from.is_empty() || !plain {
-            return Err(wrong());
-        }
-        Ok(Self { from: from.to_owned(), to: to.to_owned(), read_only })
-    }
-}
-
-impl TryFrom<String> for Share {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Share> for String {
-    fn from(share: Share) -> Self {
-        share.to_string()
-    }
-}
-
 impl Settings {
     /// See [`machine_driver::Driver::settle`].
     pub(crate) fn settled(mut self, working_dir: &Path) -> Result<Self> {
@@ -270,11 +220,7 @@ impl Settings {
             *program = utf8(&working_dir.join(&*program))?;
         }
         for share in &mut self.shares {
-            if let Some(rest) = share.from.strip_prefix("~/") {
-                return Err(refuse(format!("the shell left {:?} as it is", share.from))
-                    .hint(format!("write --qemu-share \"$HOME/{rest}:{}\"", share.to)));
-            }
-            share.from = utf8(&working_dir.join(&share.from))?;
+            *share = share.clone().settled(working_dir)?;
         }
         if let Some(twice) =
             self.shares.iter().enumerate().find(|(n, s)| self.shares[..*n].iter().any(|o| o.to == s.to))

@@ -26,6 +26,7 @@ pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod scp;
 pub(crate) mod set;
+pub(crate) mod share;
 pub(crate) mod ssh;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -72,6 +73,7 @@ pub(crate) fn run(
         Command::Rm(args) => rm::run(session, &args),
         Command::Scp(args) => scp::run(session, &args),
         Command::Set(args) => set::run(session, *args, matches),
+        Command::Share(args) => share::run(session, &args),
         Command::Ssh(args) => ssh::run(session, &args),
         Command::Start(args) => start::run(session, &args),
         Command::Status(args) => status::run(session, &args),

@@ -270,6 +270,9 @@ async fn run(mut command: Command, progress: &Progress, end: Instant) -> Result<
     Err(if said.contains("No space left on device") {
         error.kind = ErrorKind::Quota;
         error.hint("make room where the cache and the temporary folder are, then run the same command again")
+    } else if said.contains("root filesystem propagation") {
+        error.kind = ErrorKind::Denied;
+        error.hint("the root of this system is no mount point, as in a plain chroot: bind-mount the folder onto itself before `chroot`")
     } else if said.contains("newuidmap") || said.contains("unshare") || said.contains("user namespace") {
         error.kind = ErrorKind::Denied;
         error.hint("`sudo apt-get install uidmap`, give this user a range in /etc/subuid, or run `sudo machine image build` and export it")

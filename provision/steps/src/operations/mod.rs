@@ -13,6 +13,7 @@ mod regenerate_certs;
 mod remove;
 mod session;
 mod set;
+mod share;
 mod upgrade;
 
 pub use create::{CreateRequest, Created, OnFailure, create};
@@ -26,6 +27,7 @@ pub use regenerate_certs::regenerate_certs;
 pub use remove::{RemoveOptions, Removed, remove};
 pub use session::ssh_session;
 pub use set::{EngineChanges, SetOptions, set};
+pub use share::{ShareChange, Shared, share, share_restarts, shares};
 pub use upgrade::{UpgradeOptions, UpgradePlan, plan_upgrade, upgrade};
 
 pub use crate::watcher::{Forward, Forwards, Reason, Refusal, forward, forwards, mend, run_watcher};

@@ -78,6 +78,12 @@ async fn turn(world: &World, name: &HostName, verb: &str, turn: Turn) -> Result<
     }
 }
 
+/// Restarts it for another operation.
+pub(super) async fn off_and_on(cx: &mut Context<'_>) -> Result<()> {
+    let (id, title) = Turn::Restart.words();
+    phase(cx, id, title, async |cx| flip(cx, Turn::Restart).await).await
+}
+
 /// The driver's part; what it learnt is kept also where it fails.
 async fn flip(cx: &mut Context<'_>, turn: Turn) -> Result<()> {
     let driver = cx.driver()?;

@@ -1,0 +1,67 @@
+//! `machine share`: folders of this computer in a machine.
+
+use machine_driver::Share;
+use machine_provision::operations::{self, ShareChange};
+
+use crate::drivers::BuiltIn;
+use crate::error::CommandError;
+use crate::names::candidates;
+use crate::report::ReportArgs;
+use crate::session::Session;
+use crate::{operation, world};
+
+/// Share a folder of this computer with a machine (driver qemu), or list what is shared
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShareArgs {
+    /// Machine
+    #[arg(value_name = "NAME", add = clap_complete::engine::ArgValueCandidates::new(candidates))]
+    name: String,
+    /// What to share and where it is to be, with :ro behind it for reading only; without it, what is shared is listed
+    #[arg(value_name = "FOLDER:FOLDER-IN-VM[:ro]")]
+    share: Option<Share>,
+    /// Share it no more
+    #[arg(long, value_name = "FOLDER-IN-VM", conflicts_with = "share")]
+    remove: Option<String>,
+    /// Do not ask whether the machine may be restarted for it
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+pub(crate) fn run(session: &Session, args: &ShareArgs) -> Result<(), CommandError> {
+    let store = session.store()?;
+    let name = session.name(&store, Some(&args.name))?;
+    let change = match (&args.share, &args.remove) {
+        (Some(share), _) => ShareChange::Add(share.clone()),
+        (None, Some(to)) => ShareChange::Remove(to.clone()),
+        (None, None) => {
+            let shares = operations::shares(&BuiltIn, &store.read(&name)?)?;
+            return session.out.text(&shares.iter().map(|share| format!("{share}\n")).collect::<String>());
+        }
+    };
+    let yes = args.yes;
+    operation::each(session, store, &args.report, vec![name], move |world, name, report| {
+        let change = change.clone();
+        async move {
+            let mut yes = yes;
+            if !yes && operations::share_restarts(&world, &name, &change).await? {
+                let question =
+                    format!("{name} has to be restarted for this, and its containers with it. Go on? (y/n): ");
+                match report.suspend(|| world::confirm(&question)).flatten() {
+                    Some(true) => yes = true,
+                    Some(false) => return Ok(()),
+                    // Without a terminal the operation refuses, and says what `-y` would do.
+                    None => {}
+                }
+            }
+            let shared = operations::share(&world, &name, &change, yes).await?;
+            let done = match change {
+                ShareChange::Add(_) => "shared",
+                ShareChange::Remove(_) => "shared no more",
+            };
+            operation::tell(&report, &name, &shared.outcome, done, "shared already");
+            Ok(())
+        }
+    })
+}
