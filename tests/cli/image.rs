@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use machine_tests::Env;
+use machine_tests::{Env, skipped};
 use serde_json::{Value, json};
 
 use crate::record;
@@ -87,4 +87,28 @@ fn what_cannot_be_an_image_is_refused_before_anything_is_made() {
     assert_eq!(env.run(&["image", "ls", "-q"]).success().stdout, "");
     let left = env.sh("find \"$XDG_CACHE_HOME/machine\" -type f ! -path '*/locks/*'").stdout;
     assert_eq!(left, "");
+}
+
+#[test]
+fn a_full_disk_is_named_and_nothing_is_left_on_it() {
+    if !rustix::process::geteuid().is_root() {
+        skipped("only root may mount a small file system to fill");
+        return;
+    }
+    let env = Env::new();
+    let _ = env
+        .sh("head -c 4M /dev/urandom >big.img && printf '\\125\\252' | dd of=big.img bs=1 seek=510 conv=notrunc")
+        .success();
+    for (command, words) in [
+        ("image import big.img --arch amd64", "make room there, or `machine image rm` what is no longer used"),
+        ("image build", "`machine image rm` or `machine bundle rm` what is no longer used"),
+    ] {
+        let script = format!(
+            "mount -t tmpfs -o size=1m small \"$XDG_CACHE_HOME\" && machine {command}; code=$?
+             find \"$XDG_CACHE_HOME\" -type f ! -path '*/locks/*'; exit $code"
+        );
+        let full = env.command("unshare", &["--mount", "sh", "-c", &script]).run().failure(6).says(&[words]);
+        assert_eq!(full.stdout, "", "{full}");
+    }
+    let _ = env.run(&["image", "import", "big.img", "--arch", "amd64"]).success();
 }

@@ -2,9 +2,9 @@
 //!
 //! `MACHINE_KILL_SEED` repeats the moments of an earlier run; each run prints its own.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use machine_tests::{Cmd, Env, Lab, Output, until};
+use machine_tests::{Cmd, Env, Lab, Moments, Output, until};
 
 use story::Story;
 
@@ -38,32 +38,6 @@ fn comparable(record: &str) -> serde_json::Value {
         *text = "…".into();
     }
     value
-}
-
-/// Moments in `0..span`, the same for the same seed (SplitMix64).
-struct Moments(u64);
-
-impl Moments {
-    #[expect(clippy::print_stderr, reason = "libtest shows it only with a test that failed")]
-    fn new(test: &str) -> Self {
-        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis();
-        let seed = match std::env::var("MACHINE_KILL_SEED") {
-            Ok(text) => text.parse().expect("MACHINE_KILL_SEED is a number"),
-            Err(_) => u64::try_from(now()).expect("this millennium"),
-        };
-        eprintln!("{test}: MACHINE_KILL_SEED={seed}");
-        Self(seed)
-    }
-
-    fn next(&mut self, span: Duration) -> Duration {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        #[expect(clippy::cast_precision_loss, reason = "a moment, not a sum")]
-        let part = (z ^ (z >> 31)) as f64 / u64::MAX as f64;
-        span.mul_f64(part)
-    }
 }
 
 /// It was killed, and not a moment after it had ended by itself.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use machine_tests::{Cmd, Env, Lab, skipped, until};
+use machine_tests::{Cmd, Env, Lab, Moments, skipped, until};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// For everything that waits for a guest: emulated, on a busy computer.
@@ -245,6 +245,32 @@ fn a_vm_from_create_to_rm() {
     assert_eq!(vms.status("dev"), "Running");
     let _ = until("the published port after a repair", Duration::from_secs(120), || page(port));
 
+    let _ = vms.machine(&["rm", "-y", "dev"]).run().success();
+    vms.nothing_left();
+}
+
+/// Killed on the way to an engine, with a whole guest: as it boots, and as the engine comes.
+#[test]
+fn a_vm_whose_create_is_killed_twice_is_one_vm_with_one_engine() {
+    let Some(vms) = Vms::new() else { return };
+    let mut moments = Moments::new("a_vm_whose_create_is_killed_twice_is_one_vm_with_one_engine");
+    let mut qemus = Vec::new();
+    for (step, span) in [("await-ssh", 5), ("upload-engine", 30)] {
+        let mut running = vms.machine(&["create", "dev"]).spawn();
+        assert!(running.wait_for_or_end(&format!("dev: {step}: "), GUEST), "it ended before {step}");
+        running.wait_at_most(moments.next(Duration::from_secs(span)));
+        let killed = running.kill();
+        assert_eq!(killed.signal, Some(9), "{killed}");
+        qemus.push(vms.one_qemu());
+    }
+    let _ = vms.machine(&["create", "dev"]).run().success().says(&["dev: ready"]);
+    qemus.push(vms.one_qemu());
+    assert!(qemus.iter().all(|pid| *pid == qemus[0]), "the first QEMU is the only one there ever was: {qemus:?}");
+    assert_eq!(vms.processes().len(), 2, "QEMU and one watcher: {:?}", vms.processes());
+    let files = vms.env.store_files();
+    assert_eq!(files.iter().filter(|file| file.contains("qcow2")).count(), 1, "{files:?}");
+    let asked = vms.env.sh("eval $(machine env --shell sh dev) && docker version -f '{{.Server.Os}}'").success();
+    assert_eq!(asked.stdout, "linux\n");
     let _ = vms.machine(&["rm", "-y", "dev"]).run().success();
     vms.nothing_left();
 }
