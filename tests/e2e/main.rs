@@ -19,6 +19,7 @@ mod kill;
 mod lab;
 mod offline;
 mod qemu;
+mod quickstart;
 mod refusals;
 mod secrets;
 mod set;

@@ -211,7 +211,10 @@ fn a_vm_from_create_to_rm() {
     let _ = vms.env.write("later/note", "read only\n");
     let _ = vms.machine(&["share", "dev", "later:/srv/later on:ro"]).run().failure(2).says(&["restarted", "add -y"]);
     let later = format!("{}:/srv/later on:ro\n", vms.env.home().join("later").display());
-    let _ = vms.machine(&["share", "-y", "dev", "later:/srv/later on:ro"]).run().success().says(&["dev: shared\n"]);
+    let sharing = ["share", "-y", "dev", "later:/srv/later on:ro"];
+    let killed = vms.machine(&sharing).run_killed_at("dev: switch-off-and-on: ");
+    assert_eq!(killed.signal, Some(9), "{killed}");
+    let _ = vms.machine(&sharing).run().success().says(&["dev: shared\n"]);
     let shares = vms.env.run(&["share", "dev"]).success().stdout;
     assert_eq!(shares, format!("{share}\n{later}"));
     let script = "cat '/srv/later on/note' /srv/shared/answer; ! touch '/srv/later on/other' 2>/dev/null";

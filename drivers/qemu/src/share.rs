@@ -42,6 +42,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_last_share_leaves_no_trace_in_what_is_stored() {
+        use machine_driver::AnyDriver as _;
+        let driver = Qemu::new();
+        let matches = driver.flags().no_binary_name(true).get_matches_from(["--qemu-share", "/a:/b"]);
+        let mut stored = driver.settings(&matches, std::path::Path::new("/")).unwrap();
+        stored["later"] = "of another version".into();
+        let sharing = driver.sharing().unwrap();
+        assert_eq!(sharing.shares(&stored).unwrap(), ["/a:/b".parse().unwrap()]);
+        sharing.set_shares(&mut stored, Vec::new()).unwrap();
+        assert_eq!(sharing.shares(&stored).unwrap(), []);
+        assert_eq!((stored.get("share"), stored["memory"].as_u64()), (None, Some(2048)));
+        assert_eq!(stored["later"], "of another version");
+    }
+
+    #[test]
     fn a_tag_is_the_shares_own_and_fits() {
         let tag = |text: &str| tag(&text.parse().unwrap());
         assert_eq!(tag("/a:/b"), tag("/a:/b"));

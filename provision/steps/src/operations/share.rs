@@ -51,8 +51,7 @@ pub fn shares(drivers: &dyn Drivers, record: &Record) -> Result<Vec<Share>> {
 pub async fn share_restarts(world: &World, name: &HostName, change: &ShareChange) -> Result<bool> {
     let mut cx = Context::new(world, world.store.read(name)?)?;
     let wanted = wanted(&cx, change)?;
-    is_running(&cx).await?;
-    offered(&mut cx, &wanted).await.map(|all| !all)
+    restarts(&mut cx, &wanted).await
 }
 
 /// Shares one more folder, or one less. Where the machine must be restarted for it, only with `restart`.
@@ -63,30 +62,47 @@ pub async fn share(world: &World, name: &HostName, change: &ShareChange, restart
     let mut held = hold(world, name).await?;
     let cx = &mut held.cx;
     let wanted = wanted(cx, change)?;
-    is_running(cx).await?;
-    let restarted = !offered(cx, &wanted).await?;
+    let restarted = restarts(cx, &wanted).await?;
     if restarted && !restart {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("\"{name}\" has to be restarted for this, and its containers with it"),
-        )
-        .hint("add -y to go on all the same"));
+        let what = format!("\"{name}\" has to be restarted for this, and its containers with it");
+        return Err(Error::new(Kind::Usage, what).hint("add -y to go on all the same"));
     }
-    if let ShareChange::Remove(_) = change {
-        // The record goes last: until then the same command finds what is left to do.
-        mount(cx, &wanted).await?;
-        keep(cx, wanted)?;
-        return Ok(Shared { outcome: Outcome::Done, restarted: false });
+    let before = shares(&*cx.world.drivers, &cx.record)?;
+    if let ShareChange::Add(_) = change {
+        keep(cx, wanted.clone())?;
     }
-    let known = shares(&*cx.world.drivers, &cx.record)? == wanted;
-    keep(cx, wanted.clone())?;
     if restarted {
         off_and_on(cx).await?;
         run(cx, "share").await?;
     }
     let mounted = mount(cx, &wanted).await?;
-    let outcome = if known && !restarted && !mounted { Outcome::AlreadySo } else { Outcome::Done };
+    if let ShareChange::Remove(_) = change {
+        // Last: until then the same command finds what is left to do.
+        keep(cx, wanted.clone())?;
+    }
+    let outcome = if before == wanted && !restarted && !mounted { Outcome::AlreadySo } else { Outcome::Done };
     Ok(Shared { outcome, restarted })
+}
+
+/// Whether the machine must be restarted before it can see all of them.
+async fn restarts(cx: &mut Context<'_>, wanted: &[Share]) -> Result<bool> {
+    let context = cx.driver_context(false).await?;
+    let status = cx.driver()?.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await;
+    let running = status.map_err(|e| cx.of_driver(e))?.power == Power::Running;
+    // Nobody switches it on who only wants to share; but a run that was killed in the middle of its restart goes on, also
+    // while the machine is on its way down.
+    let begun = shares(&*cx.world.drivers, &cx.record)? == wanted;
+    match running {
+        true => match tell(cx, wanted, true).await {
+            Ok(answer) => return Ok(answer.get("missing").is_some()),
+            Err(_) if begun => return Ok(true),
+            Err(e) => return Err(e),
+        },
+        false if begun => return Ok(true),
+        false => {}
+    }
+    let name = &cx.record.name;
+    Err(Error::failure(format!("\"{name}\" does not run")).hint(format!("switch it on first: machine start {name}")))
 }
 
 fn sharing<'d>(drivers: &'d dyn Drivers, record: &Record) -> Result<Box<dyn AnySharing + 'd>> {
@@ -131,21 +147,6 @@ fn keep(cx: &mut Context<'_>, wanted: Vec<Share>) -> Result<()> {
     let sharing = sharing(&*cx.world.drivers, &cx.record)?;
     sharing.set_shares(&mut cx.record.driver.settings, wanted)?;
     cx.save()
-}
-
-async fn is_running(cx: &Context<'_>) -> Result<()> {
-    let context = cx.driver_context(false).await?;
-    let status = cx.driver()?.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await;
-    if status.map_err(|e| cx.of_driver(e))?.power == Power::Running {
-        return Ok(());
-    }
-    let name = &cx.record.name;
-    Err(Error::failure(format!("\"{name}\" does not run")).hint(format!("switch it on first: machine start {name}")))
-}
-
-/// Whether the hypervisor offers all of them now.
-async fn offered(cx: &mut Context<'_>, wanted: &[Share]) -> Result<bool> {
-    Ok(tell(cx, wanted, true).await?.get("missing").is_none())
 }
 
 /// Whether anything had to be mounted.
