@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -31,9 +31,11 @@ impl Share {
     pub fn settled(mut self, working_dir: &Path) -> Result<Self> {
         if let Some(rest) = self.from.strip_prefix("~/") {
             let refusal = DriverError::new(ErrorKind::Settings, format!("the shell left {:?} as it is", self.from));
-            return Err(refusal.hint(format!("write \"$HOME/{rest}:{}\"", self.to)));
+            let from = format!("$HOME/{rest}");
+            return Err(refusal.hint(format!("write \"{}\"", Self { from, ..self })));
         }
-        let whole = working_dir.join(&self.from);
+        // Without a `.` in the middle or a slash at the end.
+        let whole: PathBuf = working_dir.join(&self.from).components().collect();
         let text = whole.to_str().ok_or_else(|| {
             DriverError::new(ErrorKind::Settings, format!("the path is not Unicode: {}", whole.display()))
         })?;
@@ -195,8 +197,9 @@ mod tests {
     fn a_share_does_not_depend_on_where_one_stands() {
         let settled = |text: &str| text.parse::<Share>().unwrap().settled(Path::new("/home/me"));
         assert_eq!(settled("work:/w").unwrap().to_string(), "/home/me/work:/w");
+        assert_eq!(settled("./work/:/w").unwrap().to_string(), "/home/me/work:/w");
         assert_eq!(settled("/srv:/w:ro").unwrap().to_string(), "/srv:/w:ro");
-        let refused = settled("~/x:/w").unwrap_err();
-        assert_eq!((refused.kind, refused.hint.unwrap().as_str()), (ErrorKind::Settings, "write \"$HOME/x:/w\""));
+        let refused = settled("~/x:/w:ro").unwrap_err();
+        assert_eq!((refused.kind, refused.hint.unwrap().as_str()), (ErrorKind::Settings, "write \"$HOME/x:/w:ro\""));
     }
 }
