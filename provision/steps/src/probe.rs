@@ -78,6 +78,24 @@ pub(crate) async fn plain_version(url: &str, timeout: Duration) -> Option<Result
     Some(get_version(&client, &http, url).await)
 }
 
+/// Tries until something listens there, for at most `deadline`. Nothing is asked: however slow an engine is, its host's
+/// kernel answers at once.
+pub(crate) async fn listens(host: &str, port: u16, deadline: Duration, cancel: &Cancel) -> Result<()> {
+    let here = address(host, port);
+    let what = format!("the engine's port at {here}");
+    let wait = Wait { what: &what, deadline, every: Duration::from_millis(150), cancel };
+    until(wait, || async {
+        let silent = |kind| Error::new(kind, format!("{here} does not answer"));
+        let once = tokio::net::TcpStream::connect((host, port));
+        match tokio::time::timeout(deadline.min(Duration::from_secs(2)), once).await {
+            Ok(Ok(_)) => Probe::Now(()),
+            Ok(Err(e)) => Probe::NotYet(silent(Kind::Failure).caused_by(&e)),
+            Err(_) => Probe::NotYet(silent(Kind::Timeout).cause("connection timed out")),
+        }
+    })
+    .await
+}
+
 /// Asks until the engine answers, for at most `deadline`.
 pub(crate) async fn answers(
     host: &str,
@@ -89,7 +107,7 @@ pub(crate) async fn answers(
     let what = format!("the engine at {}", address(host, port));
     let wait = Wait { what: &what, deadline, every: Duration::from_millis(150), cancel };
     until(wait, || async {
-        match version(host, port, paths, deadline.min(Duration::from_secs(2))).await {
+        match version(host, port, paths, deadline.min(Duration::from_secs(10))).await {
             Ok(_) => Probe::Now(()),
             Err(e) => Probe::NotYet(e),
         }
@@ -104,4 +122,22 @@ fn innermost(e: &reqwest::Error) -> String {
         inner = next;
     }
     inner.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_listens_or_does_not() {
+        let (_stop, cancel) = tokio::sync::watch::channel(false);
+        // It never says a word, and nobody takes its connections.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let soon = Duration::from_millis(300);
+        listens("127.0.0.1", port, soon, &cancel).await.unwrap();
+        drop(listener);
+        let e = listens("127.0.0.1", port, soon, &cancel).await.unwrap_err();
+        assert!(e.root_cause().contains("Connection refused"), "{e:?}");
+    }
 }

@@ -18,6 +18,8 @@ step! {
 
 /// The port may take a moment after the unit is up.
 const FROM_HERE: Duration = Duration::from_secs(4);
+/// An engine whose port is reached is only slow: no reason to go another way.
+const SLOW: Duration = Duration::from_secs(30);
 
 async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     let remote = cx.remote().await?;
@@ -62,7 +64,12 @@ fn learn(record: &mut Record, state: &EngineState, warnings: &mut Vec<String>) {
 async fn settle_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
     let Some(endpoint) = cx.record.endpoint.clone() else { return Ok(None) };
     let (direct, port) = direct(cx, &endpoint).await;
-    let last = match probe::answers(&direct, port, &cx.paths, FROM_HERE, &cx.world.cancel).await {
+    let cancel = &cx.world.cancel;
+    let reached = match probe::listens(&direct, port, FROM_HERE, cancel).await {
+        Ok(()) => probe::answers(&direct, port, &cx.paths, SLOW, cancel).await,
+        Err(e) => Err(e),
+    };
+    let last = match reached {
         Ok(()) => {
             if let Some(e) = &mut cx.record.endpoint
                 && e.kind == EndpointKind::Tunnel
