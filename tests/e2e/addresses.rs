@@ -7,6 +7,7 @@ use machine_tests::{HostOptions, Lab, until};
 use serde_json::Value;
 
 use crate::common;
+use crate::site::Site;
 
 #[test]
 fn a_host_with_an_ipv6_address_alone() {
@@ -94,4 +95,32 @@ fn a_host_behind_another() {
     let own_client = env.machine(&["ssh", "web-1", "hostname"]).env("PATH", env.home().join("bin"));
     assert_eq!(own_client.run().success().stdout, name);
     let _ = env.run(&["rm", "-y", "web-1"]).success();
+}
+
+/// On the host: takes the engine's breath away for seven seconds, once it has been asked for its containers.
+const BREATHLESS: &str = r#"cat >/usr/local/sbin/base64 <<'EOF'
+#!/bin/sh
+text=$(cat; echo .)
+printf %s "${text%.}" | /usr/bin/base64 "$@"
+case $text in
+    *' /c1'*) if mkdir /run/breathless 2>/dev/null; then
+        engine=$(pidof dockerd)
+        kill -STOP "$engine"
+        (sleep 7; kill -CONT "$engine") </dev/null >/dev/null 2>&1 &
+    fi ;;
+esac
+EOF
+chmod +x /usr/local/sbin/base64"#;
+
+#[test]
+fn a_slow_engine_is_no_reason_for_a_tunnel() {
+    let Some(site) = Site::open() else { return };
+    let _ = site.create(&[]);
+    site.start_c1();
+    let before = site.record("{{.endpoint.kind}} {{.endpoint.host}}");
+    assert_eq!(before, format!("direct {}", site.host.ip()));
+    let _ = site.on_host(BREATHLESS);
+    let slow = site.machine(&["provision", "web-1"]);
+    let _ = site.on_host("rmdir /run/breathless");
+    assert_eq!(site.record("{{.endpoint.kind}} {{.endpoint.host}}"), before, "{slow}");
 }
