@@ -3,18 +3,19 @@
 //! A driver's test implements [`World`] and calls [`assert_conforms`]. The suite plays the core: it keeps what the core
 //! would have saved, forgets what a kill would have lost, and looks at the provider, not at the driver's word.
 
+mod account;
 mod play;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use self::play::{Play, STORE, Saving, lock};
-use crate::{AnyDriver, BoxFuture, Context, Driver, Power, Stop, Stores};
+use self::account::{listed, planned};
+use self::play::{Play, Saving, lock};
+use crate::{AnyDriver, BoxFuture, Driver, Power, Stop};
 
 /// What can be made to happen to a call that changes something at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -395,78 +396,6 @@ async fn power<W: World>(new: impl Fn() -> W) -> Result<(), String> {
         return Err(format!("{power:?} after restart"));
     }
     play.expect_one(things, "after the switch was used").await
-}
-
-/// A context about no machine; what is said goes to the texts.
-fn account<W: World>(play: &Play<'_, W>, store: &str) -> Context {
-    let said = play.texts.clone();
-    Context::for_account(store, play.world.secrets(), None, Arc::new(move |line| lock(&said).push(line.to_owned())))
-}
-
-async fn listed<W: World>(new: impl Fn() -> W) -> Result<(), String> {
-    let world = new();
-    let driver = world.driver();
-    let Some(list) = driver.list_all() else { return Ok(()) };
-    let other = Play::new(&world, "other")?;
-    other.stages_from(0, false).await?;
-    let others = world.things().await;
-    let ours = Play::new(&world, "ours")?;
-    ours.stages_from(0, false).await?;
-    let before = world.things().await;
-    let cx = account(&ours, STORE);
-    let settings = &ours.settings;
-    list.account(settings).map_err(|e| format!("its account has no name: {e}"))?;
-
-    let machines = ours.bounded("listing machines", list.machines(&cx, settings)).await?;
-    for play in [&other, &ours] {
-        let count = machines.iter().filter(|thing| thing.machine_id == play.id).count();
-        if count != 1 || machines.iter().any(|thing| thing.power.is_none()) {
-            return Err(format!("machine {} is listed {count} times: {machines:?}", play.id));
-        }
-    }
-    let things = ours.bounded("listing", list.things(&cx, settings, Stores::This)).await?;
-    if things.iter().any(|thing| thing.store_id.as_deref() != Some(STORE)) {
-        return Err(format!("among this store's things are others: {things:?}"));
-    }
-    let all = ours.bounded("listing all stores", list.things(&cx, settings, Stores::All)).await?;
-    if things.iter().any(|thing| !all.contains(thing)) {
-        return Err("the list of all stores lacks some of this one's".to_owned());
-    }
-    let elsewhere = account(&ours, "00000000-0000-4000-8000-00000000000b");
-    if !ours.bounded("listing", list.things(&elsewhere, settings, Stores::This)).await?.is_empty() {
-        return Err("another store is shown this one's things".to_owned());
-    }
-    same(&before, &world.things().await, "listing changed what exists")?;
-
-    for time in ["", " again"] {
-        for thing in things.iter().filter(|thing| thing.machine_id == ours.id) {
-            let what = format!("deleting {} {}{time}", thing.kind, thing.id);
-            ours.bounded(&what, list.delete(&cx, settings, thing)).await?;
-        }
-        same(&others, &world.things().await, &format!("deleting all that was listed of one machine{time}"))?;
-    }
-    match ours.inspect().await?.power {
-        Power::Gone => Ok(()),
-        power => Err(format!("{power:?} is said of a machine that was deleted")),
-    }
-}
-
-async fn planned<W: World>(new: impl Fn() -> W) -> Result<(), String> {
-    let world = new();
-    let driver = world.driver();
-    let Some(planner) = driver.planner() else { return Ok(()) };
-    let play = Play::new(&world, "a")?;
-    let before = world.things().await;
-    let cx = play.context(false, Saving::Works);
-    let plan = play.bounded("planning", planner.plan(&cx, &play.settings)).await?;
-    lock(&play.texts).push(format!("{plan:?}"));
-    same(&before, &world.things().await, "planning made something")?;
-    play.stages_from(0, false).await?;
-    let (wanted, made) = (plan.makes.len(), world.things().await.len() - before.len());
-    if *lock(&play.saved) == json!({}) || wanted > made {
-        return Err(format!("{wanted} things were planned, and {made} were made"));
-    }
-    Ok(())
 }
 
 async fn no_secrets<W: World>(new: impl Fn() -> W) -> Result<(), String> {

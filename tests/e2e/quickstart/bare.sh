@@ -20,15 +20,16 @@ mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
-mkdir -p "$root/root/.cargo" "$root/root/.rustup"
-mount --bind "$cargo" "$root/root/.cargo"
-if [ -d "$rustup" ]; then mount --bind "$rustup" "$root/root/.rustup"; fi
-git clone --quiet "$repository" "$root/root/machine"
+home=/srv/newcomer
+mkdir -p "$root$home/.cargo" "$root$home/.rustup"
+mount --bind "$cargo" "$root$home/.cargo"
+if [ -d "$rustup" ]; then mount --bind "$rustup" "$root$home/.rustup"; fi
+git clone --quiet "$repository" "$root$home/machine"
 
 there() {
-  chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 \
-    PATH=/root/.local/bin:/root/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    bash -c "cd /root/machine && $1" </dev/null
+  chroot "$root" /usr/bin/env -i HOME=$home LANG=C.UTF-8 \
+    PATH=$home/.local/bin:$home/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    bash -c "cd $home/machine && $1" </dev/null
 }
 
 # Nobody is there to be asked.

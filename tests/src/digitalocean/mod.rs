@@ -7,6 +7,7 @@
 
 mod account;
 mod contract;
+mod droplets;
 mod http;
 mod routes;
 mod trouble;
