@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: build_bundle SOURCE ARCH CACHE-DIR [SHA256]".into());
     };
     let (source, arch): (Source, Arch) = (source.parse()?, arch.parse()?);
-    let mut env = BuildEnv::new(reqwest::Client::new());
+    let mut env = BuildEnv::new();
     env.debian_mirror = std::env::var("MACHINE_DEBIAN_MIRROR").ok().map(|m| m.parse()).transpose()?;
     env.tgz_sha256 = args.next();
     let progress = |p: Progress| match p {

@@ -6,9 +6,10 @@ use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use machine_base::files;
+use machine_base::hash::sha256;
 
 use crate::error::{Error, Result};
-use crate::hash::sha256;
 use crate::manifest::Manifest;
 use crate::unpack::{self, Entry, Limits};
 
@@ -17,12 +18,12 @@ const MANIFEST_LIMIT: u64 = 4 << 20;
 
 /// The unpacked bytes of a `.tar.gz`.
 pub(crate) fn open(path: &Path) -> Result<impl Read + use<>> {
-    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let mut file = files::open(path).map_err(Error::io("open", path))?;
     let mut magic = [0; 2];
     if file.read_exact(&mut magic).is_err() || magic != [0x1f, 0x8b] {
         return Err(Error::malformed(path.display().to_string(), "not a .tar.gz file"));
     }
-    let file = File::open(path).map_err(Error::io("open", path))?;
+    let file = files::open(path).map_err(Error::io("open", path))?;
     Ok(MultiGzDecoder::new(BufReader::with_capacity(1 << 18, file)))
 }
 
@@ -52,6 +53,10 @@ pub(crate) fn check(path: &Path, manifest: &Manifest, to: Option<&Path>) -> Resu
             Entry::File { path: "manifest.json", .. } => return Ok(()),
             Entry::File { path, mode, bytes } => {
                 let listed = manifest.component(path).ok_or_else(|| unlisted(path))?;
+                if mode & 0o7000 != 0 {
+                    let why = "a file of an engine has no setuid, setgid or sticky bit";
+                    return Err(Error::HostilePath { what: what.clone(), path: path.into(), why });
+                }
                 let bytes = bytes.read()?;
                 let got = sha256(&bytes);
                 if got != listed.sha256 || mode != listed.mode {

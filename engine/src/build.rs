@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use machine_base::download::{Download, DownloadError, Tell};
+use machine_base::{Checksum, blocking, content::Workspace};
 use reqwest::{Client, Url};
 use time::OffsetDateTime;
 
-use crate::cache::{Bundle, Cache, Workspace};
+use crate::cache::{Bundle, Cache};
 use crate::debian::{self, apt_sources};
 use crate::error::{Error, Result};
-use crate::fetch::{self, Expected};
 use crate::source::Location;
 use crate::tree::{About, Tree};
-use crate::{Arch, Source, archive, folder, hash};
+use crate::{Arch, Source, archive, folder};
 
 /// The key Docker signs its apt repository with (<https://docs.docker.com/engine/install/debian/>).
 pub const DOCKER_KEY: &str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88";
@@ -31,8 +32,9 @@ pub struct BuildEnv {
     pub apt_sources: PathBuf,
     /// The sum of a `tgz:` source. Required for those.
     pub tgz_sha256: Option<String>,
-    /// Does all downloads. Wants a connect time-out, but no total one: engines are large.
-    pub http: Client,
+    /// Makes the client that does all downloads. Only a build makes one: it reads every certificate that the system trusts.
+    /// Wants a connect time-out, but no total one: engines are large.
+    pub client: fn() -> reqwest::Result<Client>,
     /// Docker's repository and its pinned key.
     pub docker_repo: DockerRepo,
     /// Armoured keys that are believed *instead of* Debian's own: for tests, and for private archives. Usually empty.
@@ -56,18 +58,29 @@ impl BuildEnv {
     /// What an ordinary computer has: `/etc/apt`, no mirror, Docker's public repository.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a constant URL")]
-    pub fn new(http: Client) -> Self {
+    pub fn new() -> Self {
         let base = Url::parse(DOCKER_BASE).expect("a constant URL");
         Self {
             debian_mirror: None,
             apt_sources: "/etc/apt".into(),
             tgz_sha256: None,
-            http,
+            client: machine_base::download::client,
             docker_repo: DockerRepo { base, fingerprint: DOCKER_KEY.into() },
             debian_keys: Vec::new(),
             holder: "machine".into(),
             patience: Duration::from_secs(15 * 60),
         }
+    }
+
+    /// A client to get this with.
+    pub(crate) fn client(&self, url: &str) -> Result<Client> {
+        (self.client)().map_err(|e| Error::Download { url: url.into(), source: Box::new(e) })
+    }
+}
+
+impl Default for BuildEnv {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -97,6 +110,16 @@ pub(crate) struct Report<'a>(&'a (dyn Fn(Progress) + Send + Sync));
 impl Report<'_> {
     pub(crate) fn say(self, progress: Progress) {
         (self.0)(progress);
+    }
+
+    /// How a download is going on.
+    pub(crate) fn fetching(self, what: &str, done: u64, total: Option<u64>) {
+        self.say(Progress::Fetching { what: what.to_owned(), done, total });
+    }
+
+    /// It was interrupted, and is tried again.
+    pub(crate) fn interrupted(self, error: &DownloadError) {
+        self.say(Progress::Doing(format!("the download was interrupted ({error}): trying again")));
     }
 }
 
@@ -136,7 +159,7 @@ pub async fn prepare(
     locked(source, &keyed, arch, cache, env, progress, None).await
 }
 
-/// Builds the bundle anew from its source, asking the network. Two processes building the same thing do it once.
+/// Rebuilds the bundle from its source, asking the network. Two processes building the same thing do it once.
 ///
 /// # Errors
 /// Any [`Error`]; nothing is left in the cache then.
@@ -170,7 +193,9 @@ fn keyed(source: &Source, env: &BuildEnv) -> Result<Source> {
     };
     match env.tgz_sha256.as_deref().map(str::to_ascii_lowercase) {
         None => Err(refused("an archive needs its sha256")),
-        Some(sum) if !hash::is_sha256(&sum) => Err(refused("the given sha256 is not 64 hexadecimal digits")),
+        Some(sum) if !machine_base::hash::is_sha256(&sum) => {
+            Err(refused("the given sha256 is not 64 hexadecimal digits"))
+        }
         Some(sum) => Ok(Source::Tgz(Location::Url(format!("sha256:{sum}")))),
     }
 }
@@ -199,11 +224,11 @@ async fn locked(
     let work = blocking(move || cache_here.workspace()).await?;
     let bundle = match &ours {
         Source::Debian { suite } => {
-            let made = debian::debian(suite, arch, env, &work.path, report).await?;
+            let made = debian::debian(suite, arch, env, (&work.path, &cache.partial()?), report).await?;
             publish(cache, work, made, report).await?
         }
         Source::Docker { suite } => {
-            let made = debian::docker(suite, arch, env, &work.path, report).await?;
+            let made = debian::docker(suite, arch, env, (&work.path, &cache.partial()?), report).await?;
             publish(cache, work, made, report).await?
         }
         Source::Dir(dir) => {
@@ -222,7 +247,9 @@ async fn publish(cache: &Cache, work: Workspace, (tree, about): (Tree, About), r
     let cache = cache.clone();
     blocking(move || {
         let manifest = tree.pack(about, &work.out())?;
-        cache.publish(&work, manifest)
+        let bundle = cache.publish(&work, manifest)?;
+        cache.drop_partial(&debian::downloads(&work.path));
+        Ok(bundle)
     })
     .await
 }
@@ -259,17 +286,23 @@ async fn tgz(
     let file = work.path.join("source.tgz");
     match location {
         Location::Url(url) => {
-            let expected = Expected { sha256: &wanted, size: None };
-            let tell = |done| report.say(Progress::Fetching { what: url.clone(), done, total: None });
-            let got = fetch::file(&env.http, url, &file, expected, TGZ_LIMIT, &tell).await?;
-            got.ok_or_else(|| Error::Status { url: url.clone(), status: 404 })?;
+            let part = cache.partial()?.join(&wanted);
+            let sum = Checksum::Sha256(wanted.clone());
+            let client = env.client(url)?;
+            let download = Download { client: &client, url, wanted: &sum, size: None, limit: TGZ_LIMIT };
+            let tell = Tell {
+                progress: &|done, total| report.fetching(url, done, total),
+                again: &|error| report.interrupted(error),
+            };
+            let _held = download.to_file(&part, &tell).await?;
+            std::fs::rename(&part, &file).map_err(Error::io("rename", &file))?;
         }
         Location::Path(path) => {
             let (from, to, wanted) = (path.clone(), file.clone(), wanted.clone());
             blocking(move || {
                 // The copy is checked and used: the file itself may change under us.
                 std::fs::copy(&from, &to).map_err(Error::io("read", &from))?;
-                let (got, _) = hash::sha256_file(&to)?;
+                let (got, _) = machine_base::hash::sha256_file(&to)?;
                 match got == wanted {
                     true => Ok(()),
                     false => Err(Error::Checksum { what: from.display().to_string(), got, wanted }),
@@ -280,7 +313,7 @@ async fn tgz(
     }
     let verified = format!("sha256 {wanted}, as given");
     let at = file.clone();
-    if blocking(move || Ok(archive::manifest(&at))).await?.is_ok() {
+    if blocking(move || Ok::<_, Error>(archive::manifest(&at))).await?.is_ok() {
         let cache = cache.clone();
         let bundle = blocking(move || {
             let _work = work;
@@ -302,12 +335,4 @@ async fn tgz(
     let version = folder::version_in_name(&location.to_string());
     let made = from_folder(&unpacked, version, arch, source, work.path.join("tree"), "static", verified).await?;
     publish(cache, work, made, report).await
-}
-
-/// Runs heavy work beside the runtime.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(e) => Err(Error::Task(format!("a background task of the bundle build died: {e}"))),
-    }
 }

@@ -3,24 +3,26 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use machine_base::content::{ContentCache, Workspace, file_name};
+use machine_base::files::{self, Mode};
+use machine_base::hash::{is_sha256, sha256_file};
+use machine_base::{FileLock, LockError};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::archive;
 use crate::error::{Error, Result};
-use crate::hash::{is_sha256, sha256, sha256_file};
-use crate::lock::{self, Lock};
 use crate::manifest::Manifest;
 use crate::{Arch, Source, tree};
 
 /// The cache folder: `bundles/DIGEST/{manifest.json, NAME.tar.gz}`, and what it needs to find and lock them.
 #[derive(Debug, Clone)]
 pub struct Cache {
-    dir: PathBuf,
+    content: ContentCache,
 }
 
 /// A complete bundle in the cache.
@@ -48,7 +50,7 @@ impl Bundle {
     }
 }
 
-/// Grows when the same source gives another bundle because *we* changed: what an older program built is then built anew.
+/// Grows when the same source gives another bundle because *we* changed: what an older program built is then rebuilt.
 const RECIPE: u32 = 1;
 
 /// What was built from a source before.
@@ -67,7 +69,7 @@ impl Cache {
     /// The cache in a folder, which is made when first written to.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { content: ContentCache::new(dir) }
     }
 
     /// All complete bundles, newest first. One that cannot be read is left out (and said in the log).
@@ -75,7 +77,7 @@ impl Cache {
     /// # Errors
     /// [`Error::Io`] if the folder is there but cannot be read.
     pub fn list(&self) -> Result<Vec<Bundle>> {
-        let bundles = self.dir.join("bundles");
+        let bundles = self.bundles();
         let entries = match fs::read_dir(&bundles) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -103,9 +105,9 @@ impl Cache {
         if !is_sha256(digest) {
             return Ok(None);
         }
-        let dir = self.dir.join("bundles").join(digest);
+        let dir = self.bundles().join(digest);
         let path = dir.join("manifest.json");
-        let bytes = match fs::read(&path) {
+        let bytes = match files::read(&path, files::SMALL) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read", path)(e)),
@@ -189,14 +191,9 @@ impl Cache {
     /// # Errors
     /// [`Error::Io`].
     pub fn export(&self, bundle: &Bundle, to: &Path) -> Result<()> {
-        let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut temp =
-            tempfile::Builder::new().prefix(".machine-export-").tempfile_in(folder).map_err(Error::io("write", to))?;
         let from = bundle.archive();
-        let mut bytes = File::open(&from).map_err(Error::io("open", &from))?;
-        io::copy(&mut bytes, &mut temp).and_then(|_| temp.as_file().sync_all()).map_err(Error::io("write", to))?;
-        temp.persist(to).map_err(|e| Error::io("write", to)(e.error))?;
-        Ok(())
+        let mut bytes = files::open(&from).map_err(Error::io("open", &from))?;
+        Ok(files::write_with(to, Mode::Private, |out| io::copy(&mut bytes, out).map(drop))?)
     }
 
     /// Removes a bundle; removing it twice is no error.
@@ -204,11 +201,7 @@ impl Cache {
     /// # Errors
     /// [`Error::Io`].
     pub fn remove(&self, bundle: &Bundle) -> Result<()> {
-        let trash = self.workspace()?;
-        match fs::rename(&bundle.dir, trash.path.join("gone")) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &bundle.dir)(e)),
-            _ => Ok(()),
-        }
+        Ok(self.content.remove(&bundle.dir)?)
     }
 
     /// Makes a bundle the one that is used for its architecture when nothing else is said.
@@ -216,10 +209,10 @@ impl Cache {
     /// # Errors
     /// [`Error::Io`].
     pub fn set_default(&self, bundle: &Bundle) -> Result<()> {
-        self.ensure("")?;
+        self.content.part("")?;
         let mut all = self.defaults()?;
         all.insert(bundle.manifest.arch, bundle.manifest.digest.clone());
-        self.write_json(&self.dir.join("default.json"), &all)
+        write_json(&self.content.dir().join("default.json"), &all)
     }
 
     /// The bundle chosen by [`Cache::set_default`] for an architecture, if it is still there.
@@ -240,13 +233,13 @@ impl Cache {
     pub fn clear_default(&self, arch: Arch) -> Result<()> {
         let mut all = self.defaults()?;
         if all.remove(&arch).is_some() {
-            self.write_json(&self.dir.join("default.json"), &all)?;
+            write_json(&self.content.dir().join("default.json"), &all)?;
         }
         Ok(())
     }
 
     fn defaults(&self) -> Result<BTreeMap<Arch, String>> {
-        read_json(&self.dir.join("default.json")).map(Option::unwrap_or_default)
+        read_json(&self.content.dir().join("default.json")).map(Option::unwrap_or_default)
     }
 
     /// The bundle built from a source before, and when, without asking anybody.
@@ -255,13 +248,13 @@ impl Cache {
         if built.recipe != RECIPE || built.source != source.to_string() || built.arch != arch {
             return Ok(None);
         }
-        // A damaged bundle is built anew.
+        // A damaged bundle is rebuilt.
         Ok(self.get(&built.digest).ok().flatten().map(|b| (b, built.at)))
     }
 
     /// Remembers what a source gave.
     pub(crate) fn note_built(&self, source: &Source, arch: Arch, bundle: &Bundle) -> Result<()> {
-        self.ensure("index")?;
+        self.content.part("index")?;
         let built = Built {
             recipe: RECIPE,
             source: source.to_string(),
@@ -269,11 +262,11 @@ impl Cache {
             digest: bundle.manifest.digest.clone(),
             at: OffsetDateTime::now_utc(),
         };
-        self.write_json(&self.index_file(source, arch), &built)
+        write_json(&self.index_file(source, arch), &built)
     }
 
     fn index_file(&self, source: &Source, arch: Arch) -> PathBuf {
-        self.dir.join("index").join(format!("{}.json", &key(source, arch)[..32]))
+        self.content.dir().join("index").join(format!("{}.json", key(source, arch)))
     }
 
     /// The lock under which one source is built; waits at most `patience`.
@@ -284,38 +277,38 @@ impl Cache {
         holder: &str,
         patience: Duration,
         waiting: &(dyn Fn(&str) + Send + Sync),
-    ) -> Result<Lock> {
-        self.ensure("locks")?;
-        let path = self.dir.join("locks").join(format!("build-{}", &key(source, arch)[..32]));
-        lock::wait(&path, &format!("{source} for {arch}"), holder, patience, waiting).await
+    ) -> Result<FileLock> {
+        let path = self.content.lock_file(&format!("build-{}", key(source, arch)))?;
+        let note = format!("pid {} {holder}\n", std::process::id());
+        FileLock::wait(&path, &note, Instant::now() + patience, waiting).await.map_err(|e| match e {
+            LockError::Held(holder) => Error::Busy { what: format!("{source} for {arch}"), holder },
+            LockError::File(e) => e.into(),
+        })
     }
 
     /// A temporary folder that goes with its owner: on drop, or, if the owner was killed, when the next one comes.
     pub(crate) fn workspace(&self) -> Result<Workspace> {
-        self.ensure("locks")?;
-        let tmp = self.ensure("tmp")?;
-        let gate = self.dir.join("locks/tmp");
-        let file =
-            File::options().write(true).create(true).truncate(false).open(&gate).map_err(Error::io("open", &gate))?;
-        // Held for the time of a few file operations; between the making of a folder and its lock nobody may sweep.
-        file.lock().map_err(Error::io("lock", &gate))?;
-        sweep(&tmp);
-        let path = tempfile::Builder::new().prefix("work-").tempdir_in(&tmp).map_err(Error::io("create", &tmp))?.keep();
-        let alive = match lock::attempt(&path.join("lock"), "owner")? {
-            Ok(lock) => lock,
-            Err(holder) => return Err(Error::Busy { what: path.display().to_string(), holder }),
-        };
-        let work = Workspace { path, _alive: alive };
-        fs::create_dir(work.out()).map_err(Error::io("create", work.out()))?;
-        Ok(work)
+        Ok(self.content.workspace()?)
+    }
+
+    /// Where downloads grow, by their sums: the next run goes on with them.
+    pub(crate) fn partial(&self) -> Result<PathBuf> {
+        Ok(self.content.part("partial")?)
+    }
+
+    /// What was downloaded into a workspace was used: no next run needs it.
+    pub(crate) fn drop_partial(&self, downloads: &Path) {
+        for used in fs::read_dir(downloads).into_iter().flatten().flatten() {
+            // One that somebody else is just building from stays open for them.
+            let _ = fs::remove_file(self.content.dir().join("partial").join(used.file_name()));
+        }
     }
 
     /// Makes a finished workspace visible as a bundle.
     pub(crate) fn publish(&self, work: &Workspace, manifest: Manifest) -> Result<Bundle> {
-        let bundles = self.ensure("bundles")?;
-        let dir = bundles.join(&manifest.digest);
-        let out = work.out();
-        // Rebuilt to the last byte: the one that others may be reading stays.
+        self.content.part("bundles")?;
+        // Rebuilt to the last byte: the one that others may be reading stays. The same content from another source, or a
+        // damaged one: the newer takes its place.
         if let Some(known) = self.get(&manifest.digest).ok().flatten()
             && known.manifest.archive == manifest.archive
             && known.manifest.verified == manifest.verified
@@ -323,79 +316,33 @@ impl Cache {
         {
             return Ok(known);
         }
-        File::open(&out).and_then(|d| d.sync_all()).map_err(Error::io("sync", &out))?;
-        match fs::symlink_metadata(&dir) {
-            // The same content from another source, or a damaged one: the newer takes its place.
-            Ok(_) => fs::rename(&dir, work.path.join("replaced")).map_err(Error::io("replace", &dir))?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => (),
-            Err(e) => return Err(Error::io("read", &dir)(e)),
-        }
-        fs::rename(&out, &dir).map_err(Error::io("rename", &dir))?;
-        File::open(&bundles).and_then(|d| d.sync_all()).map_err(Error::io("sync", &bundles))?;
+        let dir = self.bundles().join(&manifest.digest);
+        self.content.publish(work, &dir)?;
         Ok(Bundle { dir, manifest })
     }
 
-    fn ensure(&self, part: &str) -> Result<PathBuf> {
-        let path = self.dir.join(part);
-        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
-        Ok(path)
-    }
-
-    fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<()> {
-        let failed = |e: io::Error| Error::io("write", path)(e);
-        let mut temp = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(&self.dir)).map_err(failed)?;
-        serde_json::to_writer_pretty(&mut temp, value).map_err(|e| failed(e.into()))?;
-        temp.write_all(b"\n").and_then(|()| temp.as_file().sync_all()).map_err(failed)?;
-        temp.persist(path).map_err(|e| failed(e.error))?;
-        Ok(())
+    fn bundles(&self) -> PathBuf {
+        self.content.dir().join("bundles")
     }
 }
 
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::io("write", path)(e.into()))?;
+    text.push(b'\n');
+    Ok(files::write(path, text, Mode::Private)?)
+}
+
+/// What a source is found by.
 fn key(source: &Source, arch: Arch) -> String {
-    sha256(format!("{source} {arch}").as_bytes())
+    file_name(&format!("{source} {arch}"))
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match fs::read(path) {
+    match files::read(path, files::SMALL) {
         Ok(bytes) => {
             serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::malformed(path.display().to_string(), e))
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("read", path)(e)),
-    }
-}
-
-/// Removes the folders of builders that no longer live. Done under the gate.
-fn sweep(tmp: &Path) {
-    for entry in fs::read_dir(tmp).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if matches!(lock::attempt(&path.join("lock"), "sweeper"), Ok(Err(_))) {
-            continue;
-        }
-        if let Err(e) = fs::remove_dir_all(&path) {
-            tracing::debug!("left-over {} stays: {e}", path.display());
-        }
-    }
-}
-
-/// A builder's own folder below `tmp/`.
-#[derive(Debug)]
-pub(crate) struct Workspace {
-    pub(crate) path: PathBuf,
-    _alive: Lock,
-}
-
-impl Workspace {
-    /// What becomes the bundle's folder.
-    pub(crate) fn out(&self) -> PathBuf {
-        self.path.join("out")
-    }
-}
-
-impl Drop for Workspace {
-    fn drop(&mut self) {
-        if let Err(e) = fs::remove_dir_all(&self.path) {
-            tracing::debug!("temporary {} stays: {e}", self.path.display());
-        }
     }
 }

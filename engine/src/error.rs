@@ -1,13 +1,17 @@
 //! What can go wrong with a bundle, and what to do about it.
 
+use std::io::ErrorKind as Io;
 use std::path::PathBuf;
+
+use machine_base::download::DownloadError;
+use machine_base::{Diagnostic, FileError, Kind, TaskDied};
 
 /// A failure of the engine room: what failed, why (`source()`), and a [hint](Error::hint).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read or written.
-    #[error("{doing} {}", path.display())]
+    #[error("cannot {doing} {}", path.display())]
     Io {
         /// What was tried, as a verb: "read", "write", "lock".
         doing: &'static str,
@@ -29,7 +33,7 @@ pub enum Error {
         hint: String,
     },
     /// A download failed.
-    #[error("download {url}")]
+    #[error("cannot download {url}")]
     Download {
         /// Where from.
         url: String,
@@ -37,7 +41,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A download was answered with something other than success.
-    #[error("download {url}: the server answered {status}")]
+    #[error("cannot download {url}: the server answered {status}")]
     Status {
         /// Where from.
         url: String,
@@ -177,7 +181,7 @@ pub enum Error {
     #[error("no Debian archive in {} and no mirror given", .0.display())]
     NoArchive(PathBuf),
     /// A library that the `object` and `object-rewrite` crates cannot change.
-    #[error("write the run path of {what}")]
+    #[error("cannot write the run path of {what}")]
     Rewrite {
         /// The file.
         what: String,
@@ -185,8 +189,19 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A background task died.
-    #[error("{0}")]
-    Task(String),
+    #[error(transparent)]
+    Task(TaskDied),
+}
+
+impl From<machine_base::UnknownArch> for Error {
+    fn from(unknown: machine_base::UnknownArch) -> Self {
+        Self::Input {
+            what: "architecture",
+            given: unknown.0,
+            why: "not one that engine bundles are made for".into(),
+            hint: "use amd64 or arm64".into(),
+        }
+    }
 }
 
 impl Error {
@@ -209,7 +224,7 @@ impl Error {
             Self::Key { .. } => "do not use this repository: its key is not the one known to this program".into(),
             Self::Expired { .. } => "check this computer's clock; if it is right, the mirror is out of date: use another".into(),
             Self::HostilePath { .. } => "do not use this file: it tries to write where it must not".into(),
-            Self::Malformed { .. } | Self::Rewrite { .. } => "check where the file comes from, and fetch it anew".into(),
+            Self::Malformed { .. } | Self::Rewrite { .. } => "check where the file comes from, and download it again".into(),
             Self::Missing { .. } => "check the suite's name and the architecture".into(),
             Self::NoEngine { .. } => "an engine is dockerd, docker-proxy, docker-init, containerd, containerd-shim-runc-v2 and runc: in bin/, side by side, or as Debian's packages lay them out".into(),
             Self::Unfit { .. } => "name another suite, for example `--source debian:trixie`".into(),
@@ -224,6 +239,38 @@ impl Error {
         })
     }
 
+    /// What callers decide on. Foreign bytes that cannot be used, and a network that fails, are no kind of their own.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Io { source, .. } => match source.kind() {
+                Io::StorageFull | Io::QuotaExceeded => Kind::Quota,
+                Io::PermissionDenied | Io::ReadOnlyFilesystem => Kind::Denied,
+                _ => Kind::Failure,
+            },
+            Self::Input { .. } | Self::Ambiguous { .. } => Kind::Usage,
+            Self::NoSuchBundle(_) => Kind::NotFound,
+            Self::Busy { .. } => Kind::Busy,
+            Self::Download { .. }
+            | Self::Status { .. }
+            | Self::Truncated { .. }
+            | Self::TooLarge { .. }
+            | Self::Checksum { .. }
+            | Self::Signature { .. }
+            | Self::Key { .. }
+            | Self::Expired { .. }
+            | Self::Malformed { .. }
+            | Self::HostilePath { .. }
+            | Self::Missing { .. }
+            | Self::NoEngine { .. }
+            | Self::Unfit { .. }
+            | Self::WrongArch { .. }
+            | Self::NoArchive(_)
+            | Self::Rewrite { .. }
+            | Self::Task(_) => Kind::Failure,
+        }
+    }
+
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { doing, path, source }
@@ -234,5 +281,58 @@ impl Error {
     }
 }
 
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Self { hint: error.hint(), ..Self::of_error(error.kind(), &error) }
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(e: FileError) -> Self {
+        Self::Io { doing: e.verb, path: e.path, source: e.source }
+    }
+}
+
+impl From<DownloadError> for Error {
+    fn from(e: DownloadError) -> Self {
+        match e {
+            DownloadError::Network { url, source } => Self::Download { url, source },
+            DownloadError::Status { url, status } => Self::Status { url, status },
+            DownloadError::Truncated { url, got, wanted } => Self::Truncated { what: url, got, wanted },
+            DownloadError::TooLarge { url, limit } => Self::TooLarge { what: url, limit },
+            DownloadError::Checksum { url, got, wanted } => {
+                Self::Checksum { what: url, got: got.hex().to_owned(), wanted: wanted.hex().to_owned() }
+            }
+            DownloadError::File(e) => e.into(),
+            DownloadError::Task(e) => e.into(),
+        }
+    }
+}
+
+impl From<TaskDied> for Error {
+    fn from(e: TaskDied) -> Self {
+        Self::Task(e)
+    }
+}
+
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_the_cause_and_the_advice_go_along() {
+        let told = |kind: Io| Diagnostic::from(Error::io("write", "/b")(kind.into()));
+        let full = told(Io::StorageFull);
+        assert_eq!(
+            (full.kind, full.message.as_str(), &full.causes[0][..]),
+            (Kind::Quota, "cannot write /b", "no storage space")
+        );
+        assert_eq!(told(Io::PermissionDenied).kind, Kind::Denied);
+        assert_eq!(told(Io::NotFound).kind, Kind::Failure);
+        let none = Diagnostic::from(Error::NoSuchBundle("x".to_owned()));
+        assert_eq!((none.kind, none.hint.is_some()), (Kind::NotFound, true));
+    }
+}

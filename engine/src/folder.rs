@@ -92,7 +92,7 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
 /// Unpacks an archive of programs; links are refused, there is no need for any.
 pub(crate) fn unpack(what: &str, file: &Path, to: &Path) -> Result<()> {
     unpack::each(what, archive::open(file)?, Limits::default(), &mut |entry| match entry {
-        Entry::File { path, mode, bytes } => archive::write(&to.join(path), &bytes.read()?, mode),
+        Entry::File { path, mode, bytes } => archive::write(&to.join(path), &bytes.read()?, mode & 0o777),
         Entry::Link { path, .. } => Err(Error::HostilePath {
             what: what.into(),
             path: path.into(),

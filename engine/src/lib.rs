@@ -4,7 +4,6 @@
 //! A caller makes a [`BuildEnv`], asks [`prepare`] for the [`Bundle`] of a [`Source`] and an [`Arch`], and sends
 //! [`Bundle::archive`] wherever it likes, to the places named in [`layout`].
 
-mod arch;
 mod archive;
 mod build;
 mod cache;
@@ -13,20 +12,19 @@ pub mod daemon;
 mod debian;
 mod elf;
 mod error;
-mod fetch;
 mod folder;
-mod hash;
 pub mod layout;
-mod lock;
 mod manifest;
+mod registry;
 mod source;
 mod tree;
 mod unpack;
 
-pub use arch::Arch;
 pub use build::{BuildEnv, DOCKER_KEY, DockerRepo, Progress, build, built_before, default_source, prepare};
 pub use cache::{Bundle, Cache};
 pub use elf::{GLIBC_FLOOR, Glibc};
 pub use error::{Error, Result};
+pub use machine_base::Arch;
 pub use manifest::{ArchiveInfo, Component, FORMAT, Kind, Link, Manifest};
+pub use registry::{NotARegistry, RegistryHost};
 pub use source::{DEFAULT_DEBIAN_SUITE, DEFAULT_DOCKER_SUITE, Location, Source};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use machine_base::hash::is_sha256;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::elf::Glibc;
 use crate::error::{Error, Result};
-use crate::hash::is_sha256;
 use crate::{Arch, Source, unpack};
 
 /// The version of the manifest's form that this program writes.
@@ -171,7 +171,7 @@ impl Manifest {
                 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._~".contains(&b))
         };
         if !word(&self.name) || self.name.len() > 120 {
-            return Err(Error::malformed(what, format!("{:?} is no name for a bundle", self.name)));
+            return Err(Error::malformed(what, format!("{:?} is not a name for a bundle", self.name)));
         }
         let mut seen = BTreeSet::new();
         for path in self.components.iter().map(|c| &c.path).chain(self.links.iter().map(|l| &l.path)) {

@@ -79,7 +79,7 @@ impl FromStr for Source {
         let suite = |default: &str| match rest {
             None => Ok(default.to_owned()),
             Some(r) if is_suite(r) => Ok(r.to_owned()),
-            Some(_) => Err(refused("that is no suite's name")),
+            Some(_) => Err(refused("that is not a suite's name")),
         };
         match (kind, rest) {
             ("debian", _) => Ok(Self::Debian { suite: suite(DEFAULT_DEBIAN_SUITE)? }),

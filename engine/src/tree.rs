@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use machine_base::files;
+use machine_base::hash::{sha256, sha256_file};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::elf::{self, Glibc};
 use crate::error::{Error, Result};
-use crate::hash::{sha256, sha256_file};
 use crate::manifest::{ArchiveInfo, Component, FORMAT, Kind, Link, Manifest};
 use crate::{Arch, Source};
 
@@ -227,7 +228,7 @@ fn write_archive(root: &Path, manifest: &Manifest, to: &Path) -> Result<()> {
     }
     for c in &manifest.components {
         let from = root.join(&c.path);
-        let bytes = File::open(&from).map_err(Error::io("open", &from))?;
+        let bytes = files::open(&from).map_err(Error::io("open", &from))?;
         tar.append_data(&mut header(tar::EntryType::Regular, c.size, c.mode), &c.path, bytes).map_err(failed)?;
     }
     for l in &manifest.links {

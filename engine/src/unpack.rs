@@ -63,34 +63,89 @@ pub(crate) fn each(
     visit: &mut dyn FnMut(Entry<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut archive = tar::Archive::new(Bounded { inner: reader, left: limits.total });
-    for (n, entry) in archive.entries().map_err(|e| reading(what, e))?.enumerate() {
+    let mut extended = Extended::default();
+    // As they lie there: by itself the crate reads a name of any length into memory.
+    for (n, entry) in archive.entries().map_err(|e| reading(what, e))?.raw(true).enumerate() {
         let mut entry = entry.map_err(|e| reading(what, e))?;
         if n >= limits.entries {
             return Err(Error::malformed(what, format!("more than {} files", limits.entries)));
         }
-        let raw = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let hostile = |why| Error::HostilePath { what: what.into(), path: raw.clone(), why };
         let kind = entry.header().entry_type();
         if kind.is_pax_global_extensions() {
             continue;
         }
+        if extended.take(what, &mut entry)? {
+            continue;
+        }
+        let Extended { path: long_path, link: long_link } = std::mem::take(&mut extended);
+        let raw = long_path.unwrap_or_else(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+        let hostile = |why| Error::HostilePath { what: what.into(), path: raw.clone(), why };
         let path = clean(&raw).map_err(hostile)?;
         if kind.is_dir() {
             continue;
         }
         if kind.is_symlink() {
-            let target = entry.link_name_bytes().map(|t| String::from_utf8_lossy(&t).into_owned()).unwrap_or_default();
+            let short = || entry.link_name_bytes().map(|t| String::from_utf8_lossy(&t).into_owned());
+            let target = long_link.or_else(short).unwrap_or_default();
             visit(Entry::Link { path: &path, target: &target })?;
             continue;
         }
         if !kind.is_file() {
             return Err(hostile("it is neither a file, a folder nor a symbolic link"));
         }
-        let (size, mode) = (entry.size(), entry.header().mode().map_err(|e| reading(what, e))? & 0o777);
+        let (size, mode) = (entry.size(), entry.header().mode().map_err(|e| reading(what, e))? & 0o7777);
         let bytes = Content { what, path: &path, size, limit: limits.file, reader: &mut entry };
         visit(Entry::File { path: &path, mode, bytes })?;
     }
     Ok(())
+}
+
+/// What an entry before this one says of it: names too long for a header. Sources: the pax section of POSIX (`path`,
+/// `linkpath`), and GNU tar's entries of types `L` and `K`.
+#[derive(Default)]
+struct Extended {
+    path: Option<String>,
+    link: Option<String>,
+}
+
+impl Extended {
+    /// Longer than all names of one entry that any system takes.
+    const LIMIT: u64 = 64 << 10;
+
+    /// Reads an entry that says something of the next one; `false`: it says nothing of the kind.
+    fn take(&mut self, what: &str, entry: &mut tar::Entry<'_, impl Read>) -> Result<bool> {
+        let kind = entry.header().entry_type();
+        let gnu = if kind.is_gnu_longname() {
+            Some(&mut self.path)
+        } else if kind.is_gnu_longlink() {
+            Some(&mut self.link)
+        } else if kind.is_pax_local_extensions() {
+            None
+        } else {
+            return Ok(false);
+        };
+        if entry.size() > Self::LIMIT {
+            return Err(Error::TooLarge { what: format!("a name in {what}"), limit: Self::LIMIT });
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(|e| reading(what, e))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if let Some(name) = gnu {
+            *name = Some(text(bytes.strip_suffix(&[0]).unwrap_or(&bytes)));
+            return Ok(true);
+        }
+        for record in tar::PaxExtensions::new(&bytes) {
+            let record = record.map_err(|e| reading(what, e))?;
+            match record.key_bytes() {
+                b"path" => self.path = Some(text(record.value_bytes())),
+                b"linkpath" => self.link = Some(text(record.value_bytes())),
+                // It would say where the next entry ends, for files of more than 8 GiB.
+                b"size" => return Err(Error::malformed(what, "it holds a file of more than 8 GiB")),
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// The path without `./`, if it is relative and stays inside.
@@ -180,6 +235,54 @@ mod tests {
             Ok(())
         })?;
         Ok(out)
+    }
+
+    #[test]
+    fn a3_a_name_without_end_is_not_read() {
+        for kind in [tar::EntryType::GNULongName, tar::EntryType::GNULongLink, tar::EntryType::XHeader] {
+            let mut h = tar::Header::new_gnu();
+            h.set_entry_type(kind);
+            h.set_size(1 << 30);
+            h.set_cksum();
+            let endless = h.as_bytes().chain(io::repeat(b'a'));
+            let mut counted = Counted { inner: endless, read: 0 };
+            let e = each("t", &mut counted, Limits::default(), &mut |_| Ok(())).unwrap_err();
+            assert!(matches!(e, Error::TooLarge { .. }), "{e}");
+            assert!(counted.read < 10_000, "{} bytes were read", counted.read);
+        }
+    }
+
+    struct Counted<R> {
+        inner: R,
+        read: usize,
+    }
+
+    impl<R: Read> Read for Counted<R> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let n = self.inner.read(buf)?;
+            self.read += n;
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn long_names_are_read_however_they_are_written() {
+        let long = format!("{}/file", "d".repeat(120));
+        let mut gnu = tar::Builder::new(Vec::new());
+        let mut h = tar::Header::new_gnu();
+        h.set_size(1);
+        h.set_mode(0o644);
+        gnu.append_data(&mut h, &long, &b"x"[..]).unwrap();
+        let mut h = tar::Header::new_gnu();
+        h.set_entry_type(tar::EntryType::Symlink);
+        h.set_size(0);
+        gnu.append_link(&mut h, "link", &long).unwrap();
+        assert_eq!(names(&gnu.into_inner().unwrap(), Limits::default()).unwrap(), [long.as_str(), "link"]);
+        let mut pax = tar::Builder::new(Vec::new());
+        pax.append_pax_extensions([("path", long.as_bytes()), ("mtime", b"1.5".as_slice())]).unwrap();
+        let short = raw("short", tar::EntryType::Regular, b"x");
+        let bytes = [pax.into_inner().unwrap()[..1024].to_vec(), short].concat();
+        assert_eq!(names(&bytes, Limits::default()).unwrap(), [long]);
     }
 
     #[test]

@@ -50,12 +50,11 @@ fn run(program: &Path, args: &[&str], envs: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn trixie_s_engine_runs_on_this_computer() {
-    let mut env =
-        BuildEnv::new(reqwest::Client::builder().connect_timeout(std::time::Duration::from_secs(10)).build().unwrap());
+    let mut env = BuildEnv::new();
     env.debian_mirror = std::env::var("MACHINE_DEBIAN_MIRROR").ok().map(|m| m.parse().unwrap());
     let arch = Arch::here().unwrap();
     if !matches!(default_source(&env), Source::Debian { .. }) {
-        println!("skipped: no Debian archive in /etc/apt and no MACHINE_DEBIAN_MIRROR");
+        machine_base::skipped("no Debian archive in /etc/apt and no MACHINE_DEBIAN_MIRROR");
         return;
     }
     let cache = Cache::new(cache_dir());
@@ -63,7 +62,7 @@ async fn trixie_s_engine_runs_on_this_computer() {
     let bundle = match prepare(&source, arch, &cache, &env, &|p| println!("{p:?}")).await {
         Ok(bundle) => bundle,
         Err(Error::Download { url, source }) => {
-            println!("skipped: {url} cannot be reached: {source}");
+            machine_base::skipped(&format!("{url} cannot be reached: {source}"));
             return;
         }
         Err(e) => panic!("{e}; hint: {:?}", e.hint()),

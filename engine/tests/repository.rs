@@ -13,7 +13,7 @@ mod common;
 use std::path::Path;
 use std::sync::Mutex;
 
-use common::{Server, Signer, deb, engine_packages, gzip, packages, sha256, suite, tar};
+use common::{Server, Signer, deb, engine_packages, gzip, packages, sha256, suite, tar, with_setuid};
 use machine_engine::{Arch, BuildEnv, Bundle, Cache, DockerRepo, Error, Kind, Progress, Source, build, prepare};
 use tempfile::TempDir;
 
@@ -34,7 +34,8 @@ fn world_with(list: &[(&str, &str, Vec<u8>)], release: &str) -> World {
     let (server, signer) = (Server::start(), Signer::new());
     let text = packages(&server, "/debian", list);
     suite(&server, &signer, "/debian", "bookworm", "main", &text, release);
-    let mut env = BuildEnv::new(reqwest::Client::builder().no_proxy().build().unwrap());
+    let mut env = BuildEnv::new();
+    env.client = || reqwest::Client::builder().no_proxy().build();
     env.debian_mirror = Some(server.url("/debian").parse().unwrap());
     env.debian_keys = vec![signer.public()];
     env.apt_sources = "/does/not/exist".into();
@@ -291,6 +292,23 @@ async fn a_download_cut_short_is_refused() {
 }
 
 #[tokio::test]
+async fn a_build_whose_download_was_cut_off_goes_on_where_it_was() {
+    let w = world();
+    w.server.change("runc_1.2-1.deb", |b| b.sent /= 2);
+    let _ = w.refuses("debian:bookworm").await;
+    w.server.change("runc_1.2-1.deb", |b| b.sent = b.bytes.len());
+    w.build("debian:bookworm").await.unwrap();
+    let (path, from) = w.server.resumed.lock().unwrap().last().cloned().unwrap();
+    assert!(path.ends_with("runc_1.2-1.deb") && from > 0, "{path} from {from}");
+    // What had come whole was not fetched again, and nothing of it is kept beside the bundle.
+    let asked = w.server.asked.lock().unwrap();
+    for package in asked.iter().filter(|path| path.ends_with(".deb") && !path.ends_with("runc_1.2-1.deb")) {
+        assert_eq!(asked.iter().filter(|path| *path == package).count(), 1, "{package}: {asked:?}");
+    }
+    assert_eq!(std::fs::read_dir(w.home.path().join("cache/partial")).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn a_missing_package_is_named() {
     let mut list = engine_packages();
     list.retain(|(name, ..)| *name != "runc");
@@ -446,11 +464,13 @@ async fn damaged_and_hostile_imports_are_refused() {
         ("unlisted link", gzip(&tar(&[("manifest.json", &manifest), ("bin/dockerd", b"-> /etc/passwd")]))),
         ("other content", gzip(&tar(&[("manifest.json", &manifest), ("bin/dockerd", b"evil")]))),
         ("nothing but the list", gzip(&tar(&[("manifest.json", &manifest)]))),
+        ("A13: a setuid program", with_setuid(&good, "bin/dockerd")),
         ("no manifest", gzip(&tar(&[("bin/dockerd", b"x")]))),
     ] {
         std::fs::write(&file, bytes).unwrap();
         let e = w.cache.import(&file).unwrap_err();
         println!("{what}: {e}");
+        assert_eq!(what.contains("setuid"), e.to_string().contains("setuid"), "{what}: {e}");
         assert_eq!(w.cache.list().unwrap(), [], "{what}");
     }
     assert_eq!(std::fs::read_dir(w.home.path().join("cache/tmp")).unwrap().count(), 0);

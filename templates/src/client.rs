@@ -14,14 +14,18 @@ pub struct SshConfig<'a> {
     pub port: u16,
     /// Login user.
     pub user: &'a str,
-    /// Absolute path of the private key; `None`: the user's agent and default keys.
-    pub identity_file: Option<&'a str>,
+    /// Absolute paths of private keys, best first; none: the user's agent and default keys.
+    pub identity_files: &'a [String],
+    /// No other keys are offered, the agent's included.
+    pub identities_only: bool,
     /// Absolute path of the machine's own known_hosts.
     pub known_hosts: &'a str,
     /// The name under which `known_hosts` has the key, if not that of the host.
     pub host_key_alias: Option<&'a str>,
-    /// A host to go through.
-    pub jump: Option<JumpHost<'a>>,
+    /// The hosts to go through, the last one before the target first.
+    pub jumps: &'a [JumpHost<'a>],
+    /// Lines of the user's own ssh config about this host, as they stand there; what is said above them wins.
+    pub users_own: &'a [String],
 }
 
 /// The host to go through: the user's own, so their agent and known_hosts count beside ours.
@@ -37,6 +41,10 @@ pub struct JumpHost<'a> {
     pub user: &'a str,
     /// Absolute paths of private keys to try.
     pub identity_files: &'a [String],
+    /// No other keys are offered.
+    pub identities_only: bool,
+    /// The one to go through on the way to it, by the name that this file has for it.
+    pub through: Option<&'a str>,
     /// Absolute paths of known_hosts files, ours first.
     pub known_hosts: &'a [String],
 }

@@ -1,5 +1,7 @@
 //! Why a text could not be written.
 
+use machine_base::{Diagnostic, Kind};
+
 /// A rendering result.
 pub type Result<T, E = TemplateError> = std::result::Result<T, E>;
 
@@ -30,5 +32,11 @@ impl TemplateError {
                 "name one of bash, zsh, sh, fish, powershell, cmd, tcsh, emacs, nushell with --shell"
             }
         }
+    }
+}
+
+impl From<TemplateError> for Diagnostic {
+    fn from(error: TemplateError) -> Self {
+        Self::new(Kind::Usage, error.to_string()).hint(error.hint())
     }
 }

@@ -11,6 +11,7 @@ pub(crate) fn refusal(file: &str) -> &'static str {
     match file.rsplit('.').next() {
         Some("bat") => r#"cmd has no quoting for % ! " & | < > ^ and control characters"#,
         Some("ps1") => "Invoke-Expression takes one line at a time, and a line break would end it",
+        Some("csh") => "tcsh expands braces in what a command writes, whatever quotes are around them",
         Some("ssh_config") => "ssh_config has no quoting for double quotes, ${ and control characters",
         _ => "it holds a NUL character",
     }
@@ -27,8 +28,21 @@ pub(crate) struct Sh;
 impl Escaper for Sh {
     fn write_escaped_str<W: Write>(&self, mut out: W, value: &str) -> Result {
         refuse(value.contains('\0'))?;
-        write!(out, "'{}'", value.replace('\'', r"'\''"))
+        write!(out, "'{}'", apart(&value.replace('\'', r"'\''")))
     }
+}
+
+/// Blanks side by side, inside single quotes, with an empty quotation between them: `eval $(…)` takes the text apart at blanks
+/// and puts it together again with one.
+fn apart(quoted: &str) -> String {
+    let mut out = String::with_capacity(quoted.len());
+    for c in quoted.chars() {
+        if c == ' ' && out.ends_with(' ') {
+            out.push_str("''");
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// fish: single quotes, in which a backslash escapes itself and the quote.
@@ -71,14 +85,16 @@ impl Escaper for Cmd {
     }
 }
 
-/// csh and tcsh: single quotes; history (`!`) and line breaks want a backslash even there.
+/// csh and tcsh: single quotes; history (`!`) and line breaks want a backslash even there. Braces are refused: in what a
+/// command wrote (``eval `…` ``) they are expanded before any quote counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tcsh;
 
 impl Escaper for Tcsh {
     fn write_escaped_str<W: Write>(&self, mut out: W, value: &str) -> Result {
-        refuse(value.contains('\0'))?;
-        write!(out, "'{}'", value.replace('\'', r"'\''").replace('!', r"\!").replace('\n', "\\\n"))
+        refuse(value.contains(['\0', '{', '}']))?;
+        let quoted = value.replace('\'', r"'\''").replace('!', r"\!").replace('\n', "\\\n");
+        write!(out, "'{}'", apart(&quoted))
     }
 }
 
@@ -124,6 +140,25 @@ impl Escaper for Systemd {
                 c if c.is_ascii_control() => write!(out, r"\x{:02x}", u32::from(c))?,
                 c => out.write_char(c)?,
             }
+        }
+        out.write_char('"')
+    }
+}
+
+/// systemd, for a value in an `EnvironmentFile=`: double quotes, in which a backslash escapes what a shell would read
+/// (systemd.exec(5)). Nothing else is special, a line break included.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SystemdEnv;
+
+impl Escaper for SystemdEnv {
+    fn write_escaped_str<W: Write>(&self, mut out: W, value: &str) -> Result {
+        refuse(value.contains('\0'))?;
+        out.write_char('"')?;
+        for c in value.chars() {
+            if matches!(c, '"' | '\\' | '`' | '$') {
+                out.write_char('\\')?;
+            }
+            out.write_char(c)?;
         }
         out.write_char('"')
     }

@@ -2,9 +2,11 @@
 //!
 //! Every script looks, then acts, and may run twice. Its values stand as quoted assignments at its top. stdout is
 //! data: `done`, `already-so` and `key=value` lines (free text as `key_b64=`); stderr is talk; the exit codes are in
-//! [`exit`]. No value is a secret: scripts travel in a command line. Secrets go through stdin.
+//! [`exit`]. No value is a secret: scripts end up in error texts and debug output. Secrets are data, on stdin behind the
+//! script ([`send`]).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use askama::Template;
 use base64::Engine as _;
@@ -12,13 +14,17 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{Result, TextFile};
 
+mod send;
+
+pub use send::{BEGINS, NOT_OUR_SHELL, Privilege, Sent, send};
+
 /// What a script ends with. `files/remote/prelude.sh` says the same.
 pub mod exit {
     /// Anything not named below.
     pub const FAILED: u32 = 1;
     /// The host belongs to another machine.
     pub const NOT_OURS: u32 = 10;
-    /// The data did not arrive whole.
+    /// The data arrived incomplete.
     pub const TORN: u32 = 11;
     /// A program of the bundle does not run on this host.
     pub const UNFIT: u32 = 12;
@@ -36,46 +42,81 @@ pub mod exit {
 pub struct Prelude<'a> {
     /// Put before every path; empty on a host.
     pub root: &'a str,
+    /// Where things are.
+    pub paths: Paths<'a>,
+    /// Whether the script takes the host's turn before its first line.
+    pub take_turn: bool,
+}
+
+/// Where things are on a host, absolute: the one list, handed to every script by whoever knows the layout of an engine.
+#[derive(Debug, Clone, Copy)]
+pub struct Paths<'a> {
+    /// Our folder.
+    pub home: &'a str,
+    /// The file by which a script has its turn.
+    pub turn: &'a str,
+    /// The unix socket where people look for an engine.
+    pub socket: &'a str,
+    /// Our engine's own, in a folder of ours.
+    pub own_socket: &'a str,
+    /// daemon.json.
+    pub daemon_json: &'a str,
+    /// What we asked of it.
+    pub daemon_wanted: &'a str,
+    /// Settings that wait to be applied.
+    pub staged: &'a str,
+    /// systemd's units.
+    pub units: &'a str,
+    /// Where people find programs.
+    pub programs: &'a str,
+    /// What was there before us.
+    pub before: &'a str,
+    /// The engine's variables.
+    pub environment: &'a str,
+}
+
+/// When a script has the host to itself. Two commands may be at work on one host, and a script runs on when its
+/// connection is lost: so whatever changes the engine, its bundle or our files waits for the turn, and keeps it to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Never: it changes nothing.
+    Reads,
+    /// From its first line on.
+    Changes,
+    /// From where it says `take_turn`: when its data has arrived and is whole, or there is something to change.
+    ChangesAfterInput,
+}
+
+impl Turn {
+    /// How long a host lets a script wait for its turn, and some time to say so: on top of what the script itself takes.
+    pub fn longest_wait(self) -> Duration {
+        match self {
+            Self::Reads => Duration::ZERO,
+            Self::Changes | Self::ChangesAfterInput => Duration::from_secs(240),
+        }
+    }
 }
 
 /// A script for a host.
 pub trait Script: TextFile {
+    /// When it has the host to itself.
+    const TURN: Turn;
+
     /// Returns the whole script.
     ///
     /// # Errors
     /// A value that holds a NUL.
-    fn script(&self) -> Result<String> {
-        self.script_below("")
+    fn script(&self, paths: Paths<'_>) -> Result<String> {
+        self.script_below("", paths)
     }
 
     /// The same with `root` before every path of the host. For tests.
     ///
     /// # Errors
     /// A value that holds a NUL.
-    fn script_below(&self, root: &str) -> Result<String> {
-        Ok(format!("{}\n{}", Prelude { root }.text()?, self.text()?))
+    fn script_below(&self, root: &str, paths: Paths<'_>) -> Result<String> {
+        Ok(format!("{}\n{}", Prelude { root, paths, take_turn: Self::TURN == Turn::Changes }.text()?, self.text()?))
     }
-}
-
-/// How the login user becomes root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Privilege {
-    /// It is root.
-    Root,
-    /// By `sudo -n`, which never asks.
-    Sudo,
-}
-
-/// Returns the command line that runs a script of `length` bytes as root, under whatever login shell the user has (csh
-/// and fish included: it holds no character that two shells read differently). The script itself comes first on stdin,
-/// what it reads follows, and neither is ever in a process's argv.
-pub fn command(length: usize, privilege: Privilege) -> String {
-    let sudo = match privilege {
-        Privilege::Root => "",
-        Privilege::Sudo => "sudo -n -- ",
-    };
-    // `head -c` may read ahead (the coreutils of Ubuntu 25.10 do); `dd` with one full block never does.
-    format!("{sudo}sh -c 'eval \"$(dd bs={length} count=1 iflag=fullblock status=none)\"'")
 }
 
 /// What a script said: `key=value` lines, `key_b64=` decoded under `key`, and its last word.
@@ -126,14 +167,17 @@ impl Answer {
 
 /// Says what kind of host this is. Keys: `uid clock arch kernel os_id os_name os_version machine_id hostname glibc
 /// systemd_running systemd cgroup (0, 1, 2) cgroup_controllers namespaces_missing overlay memory cpus iptables
-/// tools_missing free_opt free_var_lib (bytes) owner daemon_json (absent where there is no such file; as it was, where a
-/// change has not come to its end) daemon_wanted (what of it we asked for when it was last written) engine
-/// engine_previous engines foreign_dockerd foreign_unit docker_active docker_group`.
+/// tools_missing free_opt free_var_lib (bytes) inodes_opt
+/// options_opt (of its mount) read_only (folders) owner daemon_json (absent where there is no such file; as it was, where a
+/// change has not come to its end) daemon_wanted (what of it we asked for when it was last written) daemon_before (as it
+/// was before us) layout (a number) environment_sum (of the engine's variables) socket_of (who else has /run/docker.sock) masked (units) neighbours (namespaces of a
+/// packaged containerd that are not dockerd's) engine engine_previous engines foreign_dockerd foreign_unit unit unit_environment (of a packaged docker.service: a line `PATH
+/// BASE64` for each file) docker_active docker_group`.
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/facts.sh")]
 pub struct Facts;
 
-/// Writes `/opt/machine/owner` (`machine-id=…`, `store-id=…`). Exit [`exit::NOT_OURS`], with `owner` on stdout, where
+/// Writes down what is there before us, and `/opt/machine/owner` (`machine-id=…`, `store-id=…`, `layout=…`). Exit [`exit::NOT_OURS`], with `owner` on stdout, where
 /// another id stands there and `replace` is not set.
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/claim.sh")]
@@ -142,12 +186,14 @@ pub struct Claim<'a> {
     pub machine_id: &'a str,
     /// The store's id.
     pub store_id: &'a str,
+    /// The number of the layout that the engine is to have.
+    pub layout: u32,
     /// Take the host over from another machine.
     pub replace: bool,
 }
 
 /// Asks which files are not as wanted: `differs=PATH` each, `applied=` the stamp of the settings the engine runs with,
-/// `staged=true` where others wait.
+/// `staged=true` where others wait, `begun=true` where others were being applied when it was cut off.
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/check_files.sh")]
 pub struct CheckFiles<'a> {
@@ -226,6 +272,8 @@ pub struct ApplyEngine {
     pub reload_enough: bool,
     /// The engine is the host's own, `--adopt`.
     pub adopted: bool,
+    /// An engine that does not run is started; else it only gets its settings.
+    pub start_stopped: bool,
 }
 
 /// Asks `dockerd --validate` about the daemon.json on stdin: `done`, `cannot-tell` (20.10), or exit
@@ -246,24 +294,18 @@ pub struct EngineHealth {
     pub deadline_seconds: u32,
 }
 
-/// Lets a host go: engine and containers stay, our TCP listener, certificates, drop-in and claim go. stdin: five lines of
-/// base64: today's daemon.json and the one to leave behind, both with live-restore on; the latter with live-restore named
-/// as it is to be; the one to leave (empty: none); what of it is ours (empty: nothing).
+/// Lets go of a host whose engine was closed, or never came to be: our keys and our claim go, the rest stays.
 #[derive(Debug, Clone, Copy, Template)]
-#[template(path = "remote/close_tcp.sh")]
-pub struct CloseTcp<'a> {
+#[template(path = "remote/release.sh")]
+pub struct Release<'a> {
     /// Ours; another's host is left alone with exit [`exit::NOT_OURS`].
     pub machine_id: &'a str,
-    /// Paths of certificates and keys to delete, one a line.
+    /// Paths to delete, one a line.
     pub files: &'a str,
-    /// Whether live-restore is to stay on.
-    pub live_restore: bool,
-    /// For each step.
-    pub deadline_seconds: u32,
 }
 
-/// Removes what we installed. An adopted engine loses our drop-in and runs on. stdin: what others wrote into daemon.json,
-/// in base64, or nothing.
+/// Removes what we installed and brings back what was in its place. An adopted engine loses our drop-in and runs on.
+/// stdin: what others wrote into daemon.json, in base64, or nothing, or `as-before`.
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/uninstall.sh")]
 pub struct Uninstall<'a> {
@@ -304,27 +346,32 @@ pub struct MountShares<'a> {
 }
 
 macro_rules! scripts {
-    ($($ty:ty),* $(,)?) => { $(impl Script for $ty {})* };
+    ($($ty:ty: $turn:ident,)*) => {
+        $(impl Script for $ty { const TURN: Turn = Turn::$turn; })*
+
+        /// Every script, by its file, with its turn.
+        pub const SCRIPTS: &[(&str, Turn)] = &[$((<$ty as TextFile>::FILE, Turn::$turn)),*];
+    };
 }
 
-scripts![
-    ApplyEngine,
-    CheckBundle<'_>,
-    CheckFiles<'_>,
-    Claim<'_>,
-    CloseTcp<'_>,
-    EngineHealth,
-    Facts,
-    HostKeyDrop,
-    HostKeyInstall,
-    HostKeyMake,
-    InstallFiles<'_>,
-    MountShares<'_>,
-    SwitchEngine<'_>,
-    Uninstall<'_>,
-    UnpackBundle<'_>,
-    ValidateEngine<'_>,
-];
+scripts! {
+    ApplyEngine: Changes,
+    CheckBundle<'_>: Reads,
+    CheckFiles<'_>: Reads,
+    Claim<'_>: Changes,
+    EngineHealth: Reads,
+    Facts: Reads,
+    HostKeyDrop: Changes,
+    HostKeyInstall: Changes,
+    HostKeyMake: Changes,
+    InstallFiles<'_>: ChangesAfterInput,
+    MountShares<'_>: ChangesAfterInput,
+    Release<'_>: Changes,
+    SwitchEngine<'_>: Changes,
+    Uninstall<'_>: ChangesAfterInput,
+    UnpackBundle<'_>: ChangesAfterInput,
+    ValidateEngine<'_>: Reads,
+}
 
 /// Returns the list `sha256sum -c` reads, from paths inside the bundle and their sha256 in hex.
 pub fn sums<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {

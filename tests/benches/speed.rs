@@ -1,6 +1,6 @@
 //! How fast the program is, as ratios within one run: `cargo bench -p machine-tests`.
 //!
-//! `MACHINE_BIN` names another build to measure. Budgets are DESIGN §10's; `docs/performance.md` holds one run's numbers.
+//! `MACHINE_BIN` names another build to measure. `docs/performance.md` holds the budgets and one run's numbers.
 
 #![expect(
     clippy::print_stdout,
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use machine_tests::{Env, FarLink, HostOptions, Lab, LabHost};
+use machine_tests::{DelayedLink, Env, HostOptions, Lab, LabHost};
 use serde_json::{Value, json};
 
 fn main() {
@@ -112,13 +112,13 @@ fn creating(lab: &Lab) {
     for (place, round_trip) in [("on this computer", Duration::ZERO), ("40 ms away", Duration::from_millis(40))] {
         let host = lab.host(HostOptions::default());
         let near = SocketAddr::new(host.ip(), 22);
-        let link = (!round_trip.is_zero()).then(|| FarLink::to(near, round_trip));
-        let address = link.as_ref().map_or(near, FarLink::address);
+        let link = (!round_trip.is_zero()).then(|| DelayedLink::to(near, round_trip));
+        let address = link.as_ref().map_or(near, DelayedLink::address);
         let mut env = Env::new();
         env.use_cache(&lab.cache());
         // The bundle is in the cache before anything is measured.
-        let _ = env.run(&["bundle", "build"]).success();
-        let first = create(&env, &host, address);
+        env.run(&["bundle", "build"]).success();
+        let first = create(&env, &host, address, &[]);
         let bundle = bundle_of(&env);
         let plain = plain_upload(&host, address, &bundle);
         let own = own_upload(&env, &bundle);
@@ -136,12 +136,19 @@ fn creating(lab: &Lab) {
             let (rate, ratio) = (mib / took.as_secs_f64(), plain.as_secs_f64() / took.as_secs_f64());
             println!("| {what} | {rate:.1} | {ratio:.2} | {budget} |");
         }
-        let _ = env.run(&["rm", "-y", "bench"]).success();
-        let second = create(&env, &host, address);
+        env.run(&["rm", "-y", "bench"]).success();
+        let second = create(&env, &host, address, &[]);
         println!("\n## `create` again, the host has the bundle, {place}\n");
         table(&second.steps);
         println!("\nRatio to the first: {:.2}", second.all.as_secs_f64() / first.all.as_secs_f64());
-        let _ = env.run(&["rm", "-y", "bench"]).success();
+        // The user's own ssh as transport, to a host that has nothing yet.
+        env.run(&["rm", "-y", "--uninstall", "bench"]).success();
+        let over = create(&env, &host, address, &["--generic-ssh-transport", "openssh"]);
+        println!("\n## `create --generic-ssh-transport openssh`, a host {place}\n");
+        table(&over.steps);
+        let ratio = upload.as_secs_f64() / over.upload.unwrap_or_default().as_secs_f64();
+        println!("\n`upload-engine` over the built-in client, as a ratio to this: {ratio:.2} (budget 0.80)");
+        env.run(&["rm", "-y", "bench"]).success();
     }
 }
 
@@ -152,7 +159,7 @@ struct Run {
     upload: Option<Duration>,
 }
 
-fn create(env: &Env, host: &LabHost, address: SocketAddr) -> Run {
+fn create(env: &Env, host: &LabHost, address: SocketAddr, more: &[&str]) -> Run {
     let (ip, port, key, seen) = (
         address.ip().to_string(),
         address.port().to_string(),
@@ -176,7 +183,7 @@ fn create(env: &Env, host: &LabHost, address: SocketAddr) -> Run {
         "json",
     ];
     let begun = Instant::now();
-    let output = env.run(&args).success();
+    let output = env.run(&[&args[..], more].concat()).success();
     let all = begun.elapsed();
     let mut steps = Vec::new();
     let mut upload = None;
@@ -235,6 +242,6 @@ fn plain_upload(host: &LabHost, address: SocketAddr, file: &std::path::Path) -> 
 fn own_upload(env: &Env, file: &std::path::Path) -> Duration {
     median(3, || {
         let script = format!("PATH=$HOME/bin exec machine ssh bench 'cat >/root/ours' <'{}'", file.display());
-        let _ = env.sh(&script).success();
+        env.sh(&script).success();
     })
 }

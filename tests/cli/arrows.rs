@@ -1,9 +1,10 @@
-//! Who may depend on whom: DESIGN §2, enforced.
+//! Who may depend on whom. A crate ends where something must not be known, and an arrow too many makes it known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// Every crate of the workspace and the ones of ours it may name. `machine-tests` may name any: it is nobody's.
+/// Every crate of the workspace and the ones of ours it may name; everybody may name `machine-base`, which names none.
+/// `machine-tests` may name any: it is nobody's.
 const ALLOWED: &[(&str, &[&str])] = &[
     (
         "machine",
@@ -24,13 +25,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("machine-provision", &["machine-driver", "machine-engine", "machine-host", "machine-templates"]),
-    ("machine-driver-azure", &["machine-driver"]),
-    ("machine-driver-digitalocean", &["machine-driver"]),
+    ("machine-driver-azure", &["machine-cloud", "machine-driver"]),
+    ("machine-driver-digitalocean", &["machine-cloud", "machine-driver"]),
     ("machine-driver-generic", &["machine-driver"]),
     ("machine-driver-none", &["machine-driver"]),
     ("machine-driver-plugin", &["machine-driver"]),
     ("machine-driver-qemu", &["machine-driver", "machine-guest"]),
     ("machine-driver-virtualbox", &["machine-driver", "machine-guest"]),
+    ("machine-base", &[]),
+    ("machine-cloud", &["machine-driver"]),
     ("machine-driver", &[]),
     ("machine-engine", &[]),
     ("machine-guest", &["machine-driver"]),
@@ -46,7 +49,7 @@ fn every_arrow_is_in_the_design() {
     for (from, to) in arrows.iter().filter(|(from, _)| *from != "machine-tests") {
         let Some(may) = allowed.get(from.as_str()) else { panic!("{from} is not a room of the design") };
         // A crate that names itself turns on a feature for its own tests: no arrow.
-        for name in to.iter().filter(|&name| name != from) {
+        for name in to.iter().filter(|&name| name != from && name != "machine-base") {
             assert!(may.contains(&name.as_str()), "{from} → {name} is not an arrow of the design");
         }
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use machine_tests::digitalocean::{Account, Backing, Order};
+use machine_tests::simulators::digitalocean::Account;
+use machine_tests::simulators::frame::{Backing, Order};
 use machine_tests::{Cloud, Env, Running};
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use machine_tests::{Env, Running, holding, until};
+use machine_tests::{Env, Running, assert_output, holding, until};
 use serde_json::json;
 
 use crate::record;
@@ -87,9 +87,12 @@ fn a_secret_service_keeps_a_token_and_nothing_else_has_it() {
     assert!(other.success().stdout.contains("/org/freedesktop/secrets/collection/login/"));
 
     // Set again: the same reference, another token.
-    let _ = env.machine(&["credentials", "set", "digitalocean"]).stdin("rotated").run().success();
-    let _ = env.run(&["credentials", "test", "digitalocean"]).success().says(&["can be read (7 characters)"]);
-    let _ = env.machine(&["credentials", "set", "digitalocean"]).stdin(TOKEN).run().success();
+    env.machine(&["credentials", "set", "digitalocean"]).stdin("rotated").run().success();
+    assert_output!(env.run(&["credentials", "test", "digitalocean"]), @"
+    $ machine credentials test digitalocean
+    ! keyring:digitalocean: can be read (7 characters)
+    ");
+    env.machine(&["credentials", "set", "digitalocean"]).stdin(TOKEN).run().success();
 
     let listed = env.run(&["credentials", "ls"]).success().stdout;
     assert!(listed.starts_with("NAME") && listed.contains("digitalocean   the Secret Service"), "{listed}");
@@ -103,29 +106,63 @@ fn a_secret_service_keeps_a_token_and_nothing_else_has_it() {
         let seen = env.run(&["credentials", "test", "digitalocean"]);
         seen.stderr.contains("locked").then_some(seen.clone()).ok_or(seen.stderr)
     });
-    let locked = locked.failure(5).says(&["cannot read keyring:digitalocean: the Secret Service: ", "hint: unlock"]);
+    assert_output!(locked, @"
+    $ machine credentials test digitalocean
+    ! keyring:digitalocean: error: cannot read keyring:digitalocean: the Secret Service: the keyring is locked, and this run cannot ask to unlock it
+    ! hint: unlock your keyring
+    [exit code 5]
+    ");
     assert!(locked.took < Duration::from_secs(10), "{locked}");
-    let write = env.machine(&["credentials", "set", "other"]).stdin(TOKEN).run().failure(5);
+    let write = env.machine(&["credentials", "set", "other"]).stdin(TOKEN).run();
+    assert_output!(write, @r#"
+    $ machine credentials set other
+    ! error: cannot keep "other": the Secret Service: the keyring is locked, and this run cannot ask to unlock it
+    ! hint: unlock your keyring
+    [exit code 5]
+    "#);
     assert!(write.took < Duration::from_secs(10) && !write.stderr.contains(TOKEN), "{write}");
 
     desktop.unlock(&env);
-    let _ = env.run(&["credentials", "rm", "digitalocean"]).success().says(&["digitalocean: removed"]);
-    let _ = env.run(&["credentials", "test", "digitalocean"]).failure(5).says(&["there is no such credential"]);
-    let _ = env.run(&["credentials", "rm", "digitalocean"]).failure(4).says(&["there is no credential"]);
-    let _ = env.run(&["credentials", "rm", "-f", "digitalocean"]).success();
+    assert_output!(env.run(&["credentials", "rm", "digitalocean"]), @"
+    $ machine credentials rm digitalocean
+    ! digitalocean: removed
+    ");
+    assert_output!(env.run(&["credentials", "test", "digitalocean"]), @"
+    $ machine credentials test digitalocean
+    ! keyring:digitalocean: error: cannot read keyring:digitalocean: there is no such credential
+    ! hint: `machine credentials set digitalocean` keeps one; `machine credentials ls` lists them
+    [exit code 5]
+    ");
+    assert_output!(env.run(&["credentials", "rm", "digitalocean"]), @r#"
+    $ machine credentials rm digitalocean
+    ! digitalocean: error: there is no credential "digitalocean"
+    ! hint: `machine credentials ls` lists them
+    [exit code 4]
+    "#);
+    env.run(&["credentials", "rm", "-f", "digitalocean"]).success();
     assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "");
 }
 
 #[test]
 fn without_a_bus_it_says_what_else_there_is() {
     let env = Env::new();
-    let seen = env.machine(&["credentials", "set", "digitalocean"]).stdin(TOKEN).run().failure(5);
-    let seen = seen.says(&["error: cannot keep \"digitalocean\": the Secret Service: ", "hint: ", "--keep-in file"]);
+    let seen = env.machine(&["credentials", "set", "digitalocean"]).stdin(TOKEN).run();
+    assert_output!(seen, @r#"
+    $ machine credentials set digitalocean
+    ! error: cannot keep "digitalocean": the Secret Service: zbus error: Failed to connect to address `unix:path=<ROOT>/run/bus`: No such file or directory (os error 2)
+    ! hint: where no keyring works: `machine credentials set --keep-in file NAME` keeps it in an encrypted file; or refer to it by env:VAR, file:PATH or command:PROGRAM…
+    [exit code 5]
+    "#);
     assert!(!seen.stderr.contains(TOKEN) && seen.took < Duration::from_secs(10), "{seen}");
     assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "");
-    let _ = env.run(&["credentials", "test"]).failure(5).says(&["keyring: error: cannot use the keyring: "]);
+    assert_output!(env.run(&["credentials", "test"]), @"
+    $ machine credentials test
+    ! keyring: error: cannot use the keyring: the Secret Service: zbus error: Failed to connect to address `unix:path=<ROOT>/run/bus`: No such file or directory (os error 2)
+    ! hint: where no keyring works: `machine credentials set --keep-in file NAME` keeps it in an encrypted file; or refer to it by env:VAR, file:PATH or command:PROGRAM…
+    [exit code 5]
+    ");
     // Nothing of it is read by the commands that need no credential.
-    let _ = env.run(&["ls", "-q"]).success();
+    env.run(&["ls", "-q"]).success();
     assert_eq!(holding(&everything(&env), TOKEN), Vec::<PathBuf>::new());
 }
 
@@ -133,38 +170,66 @@ fn without_a_bus_it_says_what_else_there_is() {
 fn the_encrypted_file_by_a_passphrase_from_a_file() {
     let mut env = Env::new();
     let set = ["credentials", "set", "--keep-in", "file", "azure/prod"];
-    let refused = env.machine(&set).stdin(TOKEN).run().failure(5);
-    let _ = refused.says(&["needs its passphrase", "hint: ", "MACHINE_CREDENTIALS_PASSPHRASE"]);
-
+    let refused = env.machine(&set).stdin(TOKEN).run();
+    assert_output!(refused, @r#"
+    $ machine credentials set --keep-in file azure/prod
+    ! error: cannot keep "azure/prod": the encrypted file needs its passphrase, and this run cannot ask for it
+    ! hint: say where it is in MACHINE_CREDENTIALS_PASSPHRASE, e.g. file:/run/secrets/passphrase
+    [exit code 5]
+    "#);
     // A passphrase in place of a reference to one is refused, and not repeated.
     env.set("MACHINE_CREDENTIALS_PASSPHRASE", "correct horse");
-    let plain = env.machine(&set).stdin(TOKEN).run().failure(2);
+    let plain = env.machine(&set).stdin(TOKEN).run();
+    assert_output!(plain, @"
+    $ machine credentials set --keep-in file azure/prod
+    ! error: invalid credential: expected keyring:NAME, env:VAR, file:PATH or command:PROGRAM…
+    ! hint: a secret itself is never written down: keep it with `machine credentials set NAME`, and give keyring:NAME
+    [exit code 2]
+    ");
     assert!(!plain.stderr.contains("horse"), "{plain}");
 
     let file = env.write("passphrase", "correct horse\n");
     env.set("MACHINE_CREDENTIALS_PASSPHRASE", format!("file:{}", file.display()));
-    let open = env.machine(&set).stdin(TOKEN).run().failure(5);
-    let _ = open.says(&["everybody on this computer may use the file", "hint: `chmod 600 "]);
-    let _ = env.sh("chmod 600 passphrase").success();
+    assert_output!(env.machine(&set).stdin(TOKEN).run(), @"
+    $ machine credentials set --keep-in file azure/prod
+    ! error: cannot read file:<ROOT>/home/passphrase: everybody on this computer may use the file (mode 0644)
+    ! hint: `chmod 600 <ROOT>/home/passphrase`
+    [exit code 5]
+    ");
+    env.sh("chmod 600 passphrase").success();
     let seen = env.machine(&set).stdin(TOKEN).run().success();
     assert_eq!(
         (seen.stdout.as_str(), seen.stderr.as_str()),
         ("keyring:azure/prod\n", "azure/prod: kept in the encrypted file\n")
     );
-    let _ = env.run(&["credentials", "test", "azure/prod"]).success();
+    env.run(&["credentials", "test", "azure/prod"]).success();
     assert_eq!(holding(&everything(&env), TOKEN), Vec::<PathBuf>::new());
 
     env.set("MACHINE_CREDENTIALS_PASSPHRASE", "env:OTHER");
     env.set("OTHER", "battery staple");
-    let _ = env.run(&["credentials", "test", "azure/prod"]).failure(5).says(&["the passphrase is wrong"]);
+    assert_output!(env.run(&["credentials", "test", "azure/prod"]), @"
+    $ machine credentials test azure/prod
+    ! keyring:azure/prod: error: cannot open <ROOT>/store/credentials.enc: the passphrase is wrong, or the file was changed
+    [exit code 5]
+    ");
     env.set("OTHER", "correct horse");
-    let _ = env.run(&["credentials", "test", "keyring:azure/prod"]).success();
+    env.run(&["credentials", "test", "keyring:azure/prod"]).success();
 
-    let _ = env.sh(
+    env.sh(
         "head -c 100 \"$MACHINE_STORAGE_PATH/credentials.enc\" >x && cp x \"$MACHINE_STORAGE_PATH/credentials.enc\"",
-    );
-    let _ = env.run(&["credentials", "test", "azure/prod"]).failure(1).says(&["is damaged: it is cut off or changed"]);
-    let _ = env.run(&["credentials", "rm", "-f", "azure/prod"]).success().says(&["forgotten"]);
+    )
+    .success();
+    assert_output!(env.run(&["credentials", "test", "azure/prod"]), @"
+    $ machine credentials test azure/prod
+    ! keyring:azure/prod: error: <ROOT>/store/credentials.enc is damaged: it is cut off or changed (EOF while parsing a string at line 7 column 5)
+    ! hint: restore a copy of it, or remove it and set the credentials again
+    [exit code 1]
+    ");
+    assert_output!(env.run(&["credentials", "rm", "-f", "azure/prod"]), @"
+    $ machine credentials rm -f azure/prod
+    ! azure/prod: no longer listed; its keeper may still have it: <ROOT>/store/credentials.enc is damaged: it is cut off or changed (EOF while parsing a string at line 7 column 5)
+    ! azure/prod: removed
+    ");
     assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "");
 }
 
@@ -191,12 +256,18 @@ fn a_person_types_it_and_nobody_sees_it() {
     terminal.send("horse\r");
     let length = TOKEN.len();
     terminal.expect(&format!("keyring:digitalocean: can be read ({length} characters)"), Duration::from_secs(60));
-    let _ = terminal.wait().success();
+    terminal.wait().success();
 
     let mut terminal = env.machine(&set).pty();
     terminal.expect("Secret for digitalocean (not shown): ", Duration::from_secs(20));
     terminal.send("half\x03");
-    let stopped = terminal.wait().failure(130);
+    let stopped = terminal.wait();
+    assert_output!(stopped, @"
+    $ machine credentials set --keep-in file digitalocean
+    Secret for digitalocean (not shown):
+    error: stopped; nothing was kept
+    [exit code 130]
+    ");
     assert!(stopped.stdout.contains("stopped; nothing was kept"), "{stopped}");
     assert_eq!(holding(&everything(&env), TOKEN), Vec::<PathBuf>::new());
 }
@@ -206,7 +277,7 @@ fn references_are_tested_without_being_shown() {
     let mut env = Env::new();
     env.set("DO_TOKEN", TOKEN);
     let file = env.write("token", TOKEN);
-    let _ = env.sh("chmod 600 token").success();
+    env.sh("chmod 600 token").success();
     let seen = env.run(&["credentials", "test", "env:DO_TOKEN", "file:token", "command:/bin/cat token"]).success();
     let length = TOKEN.len();
     let ok = format!("can be read ({length} characters)");
@@ -214,14 +285,29 @@ fn references_are_tested_without_being_shown() {
     assert_eq!(seen.stderr, format!("env:DO_TOKEN: {ok}\nfile:{file}: {ok}\ncommand:/bin/cat token: {ok}\n"));
     assert_eq!(seen.stdout, "");
 
-    let late = env.run(&["credentials", "test", "command:/bin/sleep 60"]).failure(5);
+    let late = env.run(&["credentials", "test", "command:/bin/sleep 60"]);
+    assert_output!(late, @"
+    $ machine credentials test 'command:/bin/sleep 60'
+    ! command:/bin/sleep 60: error: cannot read command:/bin/sleep 60: no answer within 10 s
+    ! hint: it may want to ask something: run it by hand
+    [exit code 5]
+    ");
     assert!(late.took < Duration::from_secs(20), "{late}");
-    let _ = late.says(&["no answer within 2 s", "hint: "]);
     // A token in a reference's place is not repeated.
-    let plain = env.run(&["credentials", "test", &format!("{TOKEN}-{TOKEN}")]).failure(2);
+    let plain = env.run(&["credentials", "test", &format!("{TOKEN}-{TOKEN}")]);
+    assert_output!(plain, @"
+    $ machine credentials test dop_v1_5ecre7-4nd-l0ng-en0ugh-t0-be-unique-dop_v1_5ecre7-4nd-l0ng-en0ugh-t0-be-unique
+    ! error: invalid name of a credential: it has 1 to 48 letters, digits, `.`, `_`, `-` and `/`, and begins with a letter or digit
+    ! hint: choose a short one, e.g. `digitalocean`
+    [exit code 2]
+    ");
     assert!(!plain.stderr.contains("5ecre7"), "{plain}");
-    let empty = env.run(&["credentials", "set", "x"]).failure(2);
-    let _ = empty.says(&["no secret was given", "hint: "]);
+    assert_output!(env.run(&["credentials", "set", "x"]), @"
+    $ machine credentials set x
+    ! error: no secret was given
+    ! hint: type it on a terminal, or pipe it in: `machine credentials set NAME <FILE`
+    [exit code 2]
+    ");
 }
 
 #[test]
@@ -233,14 +319,18 @@ fn what_a_machine_uses_is_not_removed_by_the_way() {
     used["driver"]["settings"] = json!({"ip_address": "10.0.0.7", "token": "keyring:digitalocean"});
     record::put(&env, &used);
     let set = ["credentials", "set", "--keep-in", "file", "digitalocean"];
-    let _ = env.machine(&set).stdin(TOKEN).run().success();
+    env.machine(&set).stdin(TOKEN).run().success();
     let listed = env.run(&["credentials", "ls", "-o", "json"]).success().stdout;
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("one document");
     assert_eq!(listed[0]["machines"], json!(["web-1"]));
     assert_eq!((&listed[0]["reference"], &listed[0]["kept_in"]), (&json!("keyring:digitalocean"), &json!("file")));
-    let refused = env.run(&["credentials", "rm", "digitalocean"]).failure(1);
-    let _ = refused.says(&["credential \"digitalocean\" is used by web-1", "hint: `-f` removes it all the same"]);
-    let _ = env.run(&["credentials", "test", "digitalocean"]).success();
-    let _ = env.run(&["credentials", "rm", "-f", "digitalocean"]).success();
+    assert_output!(env.run(&["credentials", "rm", "digitalocean"]), @r#"
+    $ machine credentials rm digitalocean
+    ! digitalocean: error: credential "digitalocean" is used by web-1
+    ! hint: `-f` removes it anyway
+    [exit code 1]
+    "#);
+    env.run(&["credentials", "test", "digitalocean"]).success();
+    env.run(&["credentials", "rm", "-f", "digitalocean"]).success();
     assert_eq!(env.run(&["credentials", "ls", "-q"]).success().stdout, "");
 }

@@ -1,27 +1,25 @@
 //! Every command shown in the documentation is one that the program takes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use machine_tests::Env;
 
-const PAGES: &[&str] = &[
-    "README.md",
-    "docs/commands.md",
-    "docs/config.md",
-    "docs/credentials.md",
-    "docs/digitalocean.md",
-    "docs/environment.md",
-    "docs/output.md",
-    "docs/qemu.md",
-];
+/// Every page: the one that people see first, and the folder.
+fn pages(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root.join("docs")).expect("the documentation");
+    let mut pages: Vec<PathBuf> = entries.map(|entry| entry.expect("a page").path()).collect();
+    pages.push(root.join("README.md"));
+    pages.sort();
+    pages
+}
 
 #[test]
 fn commands_in_the_documentation_parse() {
     let env = Env::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let mut seen = 0;
-    for page in PAGES {
-        let text = std::fs::read_to_string(root.join(page)).expect(page);
+    for page in pages(root) {
+        let text = std::fs::read_to_string(&page).expect("a page");
         for line in console_lines(&text) {
             for command in machine_commands(line) {
                 // Help is printed only once everything before it was understood. What follows `ssh NAME` is not ours.
@@ -30,7 +28,7 @@ fn commands_in_the_documentation_parse() {
                     None => format!("{command} --help"),
                 };
                 let shown = env.sh(&script).success();
-                assert!(shown.stdout.contains("Usage: machine "), "{page}: {command}");
+                assert!(shown.stdout.contains("Usage: machine "), "{}: {command}", page.display());
                 seen += 1;
             }
         }

@@ -1,6 +1,6 @@
 //! `machine doctor`: says what is amiss, and mends what is ours of it.
 
-use machine_tests::Env;
+use machine_tests::{Env, assert_output};
 use serde_json::{Value, json};
 
 use crate::record;
@@ -27,9 +27,9 @@ fn verdict<'a>(findings: &'a [(String, String, String)], thing: &str) -> (&'a st
 fn whole(env: &Env) {
     let dir = record::put(env, &record::running("web-1"));
     for name in ["ca.pem", "cert.pem", "key.pem"] {
-        let _ = env.sh(&format!("echo {name} >'{}'", dir.join(name).display())).success();
+        env.sh(&format!("echo {name} >'{}'", dir.join(name).display())).success();
     }
-    let _ = env.run(&["doctor", "--fix", "-d", "none"]).success();
+    env.run(&["doctor", "--fix", "-d", "none"]).success();
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn programs_that_are_missing_come_with_what_installs_them() {
 }
 
 #[test]
-fn files_that_name_old_places_after_a_move_are_written_anew() {
+fn files_that_name_old_places_after_a_move_are_rewritten() {
     let mut env = Env::new();
     whole(&env);
     let new = env.home().join("moved");
@@ -73,7 +73,7 @@ fn files_that_name_old_places_after_a_move_are_written_anew() {
     assert!(!before.contains("moved"), "looking changes nothing");
 
     let found = findings(&env, &["-d", "none", "--fix"]);
-    assert_eq!(verdict(&found, "machine web-1: client files"), ("fine", "written anew"));
+    assert_eq!(verdict(&found, "machine web-1: client files"), ("fine", "rewritten"));
     let after = std::fs::read_to_string(&config).expect("an ssh_config");
     assert!(after.contains(&new.display().to_string()), "{after}");
     let found = findings(&env, &["-d", "none"]);
@@ -90,11 +90,11 @@ fn a_context_that_is_gone_is_made_again_and_a_strangers_is_left_alone() {
     let ours = std::fs::read_to_string(&meta).expect("our context");
     std::fs::remove_dir_all(only()).expect("a folder of our own");
     assert_eq!(verdict(&findings(&env, &["-d", "none"]), "machine web-1: docker context").0, "poor");
-    let _ = findings(&env, &["-d", "none", "--fix"]);
+    findings(&env, &["-d", "none", "--fix"]);
     assert_eq!(std::fs::read_to_string(&meta).expect("made again"), ours);
 
     let theirs = ours.replace("MachineId", "Owner");
-    let _ = env.sh(&format!("printf %s '{theirs}' >'{}'", meta.display())).success();
+    env.sh(&format!("printf %s '{theirs}' >'{}'", meta.display())).success();
     let found = findings(&env, &["-d", "none", "--fix"]);
     assert_eq!(verdict(&found, "machine web-1: client files").0, "fine");
     assert_eq!(std::fs::read_to_string(&meta).expect("theirs"), theirs);
@@ -103,11 +103,25 @@ fn a_context_that_is_gone_is_made_again_and_a_strangers_is_left_alone() {
 #[test]
 fn broken_records_and_ended_certificates_are_named() {
     let env = Env::new();
-    let _ = record::put_text(&env, "broken", "{");
+    record::put_text(&env, "broken", "{");
     let found = findings(&env, &["-d", "none"]);
     assert_eq!(verdict(&found, "machine broken: record").0, "bad");
-    let _ = record::put(&env, &record::with(record::running("going"), &json!({"removing": true})));
-    let shown = env.run(&["doctor", "-d", "none"]).failure(1);
+    record::put(&env, &record::with(record::running("going"), &json!({"removing": true})));
+    let shown = env.run(&["doctor", "-d", "none"]);
+    assert_output!(shown, @"
+    $ machine doctor -d none
+    PART             WHAT     VERDICT           FOUND
+    programs         docker   ok                found
+    programs         ssh      ok                found
+    engine           bundle   ok                debian:trixie, fetched by the first create
+    store            folder   ok                <ROOT>/store, 2 machines
+    machine broken   record   bad               <ROOT>/store/machines/broken/machine.json is damaged: EOF while parsing an object at line 1 column 1
+    machine going    record   could be better   rm has not finished
+
+    What to do:
+      machine rm going
+    [exit code 1]
+    ");
     assert!(shown.stdout.contains("\nWhat to do:\n"), "{shown}");
     assert!(shown.stdout.contains("  machine rm going\n"), "{shown}");
 }
@@ -115,5 +129,10 @@ fn broken_records_and_ended_certificates_are_named() {
 #[test]
 fn an_unknown_driver_is_refused() {
     let env = Env::new();
-    let _ = env.run(&["doctor", "-d", "vmware"]).failure(2).says(&["there is no driver \"vmware\"", "generic"]);
+    assert_output!(env.run(&["doctor", "-d", "vmware"]), @r#"
+    $ machine doctor -d vmware
+    ! error: unknown driver "vmware"
+    ! hint: the drivers are qemu, digitalocean, generic, none
+    [exit code 2]
+    "#);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use machine_tests::Env;
+use machine_tests::{Env, assert_output, assert_outputs};
 use serde_json::json;
 
 use crate::record;
@@ -68,15 +68,30 @@ fn every_shell_is_written_for_and_ends_with_how_to_use_it() {
 #[test]
 fn the_shell_is_told_by_its_variable() {
     let mut env = with_machine("web-1");
-    let _ = env
-        .run(&["env", "web-1"])
-        .failure(2)
-        .says(&["error: cannot tell which shell this is", "hint: name it with --shell"]);
+    assert_output!(env.run(&["env", "web-1"]), @"
+    $ machine env web-1
+    ! error: cannot tell which shell this is: SHELL is not set
+    ! hint: name it with --shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs or nushell
+    [exit code 2]
+    ");
     env.set("SHELL", "/usr/bin/fish");
     assert!(env.run(&["env", "web-1"]).success().stdout.contains("set -gx DOCKER_HOST"));
     env.set("SHELL", "/opt/unheard-of");
-    let _ = env.run(&["env", "web-1"]).failure(2).says(&["unheard-of", "hint: name it with --shell"]);
-    let _ = env.run(&["env", "web-1", "--shell", "perl"]).failure(2).says(&["invalid value 'perl'"]);
+    assert_output!(env.run(&["env", "web-1"]), @r#"
+    $ machine env web-1
+    ! error: cannot tell which shell this is
+    !   caused by: unknown shell "unheard-of"
+    ! hint: name it with --shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs or nushell
+    [exit code 2]
+    "#);
+    assert_output!(env.run(&["env", "web-1", "--shell", "perl"]), @"
+    $ machine env web-1 --shell perl
+    ! error: invalid value 'perl' for '--shell <bash|zsh|sh|fish|powershell|cmd|tcsh|emacs|nushell>'
+    !   [possible values: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs, nushell, pwsh, csh, nu, dash, ksh]
+    !
+    ! For more information, try '--help'.
+    [exit code 2]
+    ");
 }
 
 #[test]
@@ -98,10 +113,12 @@ fn without_a_name_it_is_the_machine_called_default() {
     let env = with_machine("default");
     assert!(env.run(&["env", "--shell", "sh"]).success().stdout.contains("DOCKER_MACHINE_NAME='default'"));
     let env = with_machine("other");
-    let _ = env
-        .run(&["env", "--shell", "sh"])
-        .failure(2)
-        .says(&["no machine name(s) specified and no \"default\" machine exists"]);
+    assert_output!(env.run(&["env", "--shell", "sh"]), @r#"
+    $ machine env --shell sh
+    ! error: no machine name(s) specified and no "default" machine exists
+    ! hint: `machine ls` lists the machines there are
+    [exit code 2]
+    "#);
 }
 
 #[test]
@@ -110,14 +127,73 @@ fn a_machine_that_is_off_or_half_made_has_no_settings() {
     record::put(&env, &record::with(record::running("off"), &json!({"power": "stopped"})));
     record::put(&env, &record::with(record::running("half"), &json!({"endpoint": null, "installed": null})));
     record::put(&env, &record::with(record::running("going"), &json!({"removing": true})));
+    let mut refused = Vec::new();
     for command in ["env", "url", "ip", "config"] {
         let shell: &[&str] = if command == "env" { &["--shell", "sh"] } else { &[] };
-        let run = |name: &str| env.run(&[&[command, name], shell].concat());
-        let _ = run("off").failure(1).says(&["machine \"off\" is stopped", "hint: "]);
-        let _ = run("going").failure(1).says(&["machine \"going\" is being removed", "hint: "]);
-        let _ = run("nobody").failure(4).says(&["machine \"nobody\" does not exist", "hint: `machine ls`"]);
-        if command != "ip" {
-            let _ = run("half").failure(1).says(&["machine \"half\" is not finished", "hint: "]);
-        }
+        // Of one that is half-made, there may be an address.
+        let names = ["off", "going", "nobody", "half"].into_iter().take(if command == "ip" { 3 } else { 4 });
+        refused.extend(names.map(|name| env.run(&[&[command, name], shell].concat())));
     }
+    assert_outputs!(refused, @r#"
+    $ machine env off --shell sh
+    ! error: machine "off" is stopped
+    ! hint: `machine start off` starts it
+    [exit code 1]
+    $ machine env going --shell sh
+    ! error: machine "going" is being removed
+    ! hint: `machine rm going` finishes that
+    [exit code 1]
+    $ machine env nobody --shell sh
+    ! error: machine "nobody" does not exist
+    ! hint: `machine ls` lists the machines there are
+    [exit code 4]
+    $ machine env half --shell sh
+    ! error: machine "half" is not finished: its engine has no address yet
+    ! hint: finish it: machine create half
+    [exit code 1]
+    $ machine url off
+    ! error: machine "off" is stopped
+    ! hint: `machine start off` starts it
+    [exit code 1]
+    $ machine url going
+    ! error: machine "going" is being removed
+    ! hint: `machine rm going` finishes that
+    [exit code 1]
+    $ machine url nobody
+    ! error: machine "nobody" does not exist
+    ! hint: `machine ls` lists the machines there are
+    [exit code 4]
+    $ machine url half
+    ! error: machine "half" is not finished
+    ! hint: `machine create half` continues it, `machine rm half` removes it
+    [exit code 1]
+    $ machine ip off
+    ! error: machine "off" is stopped
+    ! hint: `machine start off` starts it
+    [exit code 1]
+    $ machine ip going
+    ! error: machine "going" is being removed
+    ! hint: `machine rm going` finishes that
+    [exit code 1]
+    $ machine ip nobody
+    ! error: machine "nobody" does not exist
+    ! hint: `machine ls` lists the machines there are
+    [exit code 4]
+    $ machine config off
+    ! error: machine "off" is stopped
+    ! hint: `machine start off` starts it
+    [exit code 1]
+    $ machine config going
+    ! error: machine "going" is being removed
+    ! hint: `machine rm going` finishes that
+    [exit code 1]
+    $ machine config nobody
+    ! error: machine "nobody" does not exist
+    ! hint: `machine ls` lists the machines there are
+    [exit code 4]
+    $ machine config half
+    ! error: machine "half" is not finished: its engine has no address yet
+    ! hint: finish it: machine create half
+    [exit code 1]
+    "#);
 }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use machine_tests::{Env, FarLink};
+use machine_tests::{DelayedLink, Env};
 
 #[test]
 fn the_environment_is_cleared() {
@@ -47,7 +47,7 @@ fn a_terminal_asks_and_is_answered() {
     terminal.expect("Sure? ", Duration::from_secs(10));
     terminal.send("yes\r");
     terminal.expect("got yes", Duration::from_secs(10));
-    let _ = terminal.wait().success();
+    terminal.wait().success();
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn another_name_is_argv0() {
 }
 
 #[test]
-fn a_far_link_takes_its_round_trip_and_holds_many_bytes_at_once() {
+fn a_delayed_link_takes_its_round_trip_and_holds_many_bytes_at_once() {
     let host = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let link = FarLink::to(host.local_addr().unwrap(), Duration::from_millis(100));
+    let link = DelayedLink::to(host.local_addr().unwrap(), Duration::from_millis(100));
     // The far end echoes until the near one is done.
     let far = std::thread::spawn(move || {
         let (mut stream, _) = host.accept().unwrap();

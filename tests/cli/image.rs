@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use machine_tests::{Env, skipped};
+use machine_tests::{Env, assert_output, assert_outputs, skipped};
 use serde_json::{Value, json};
 
 use crate::record;
@@ -24,10 +24,14 @@ fn an_image_is_taken_in_listed_checked_and_removed() {
     let env = Env::new();
     assert_eq!(env.run(&["image", "ls"]).success().stdout, "NAME   DIGEST   ARCH   SOURCE   SIZE   MACHINES\n");
     let path = raw(&env, "small.img").display().to_string();
-    let taken =
-        env.run(&["image", "import", &path, "--arch", "amd64"]).success().says(&["small.img: prepare-image … done"]);
+    let taken = env.run(&["image", "import", &path, "--arch", "amd64"]);
+    assert_output!(taken, @"
+    $ machine image import <ROOT>/home/small.img --arch amd64
+    small.img
+    ! <ROOT>/home/small.img: prepare-image … done (<TIME>)
+    ");
     assert_eq!(taken.stdout, "small.img\n");
-    let _ = env.run(&["image", "import", &path, "--arch", "amd64"]).success();
+    env.run(&["image", "import", &path, "--arch", "amd64"]).success();
 
     let all: Value = serde_json::from_str(&env.run(&["image", "ls", "-o", "json"]).success().stdout).unwrap();
     let digest = env.run(&["image", "ls", "-q"]).success().stdout.trim().to_owned();
@@ -39,7 +43,10 @@ fn an_image_is_taken_in_listed_checked_and_removed() {
     assert_eq!(all, wanted);
     let row = env.run(&["image", "ls", "--format", "{{.Name}} {{.Disk}} {{.CloudInit}}"]).success();
     assert_eq!(row.stdout, "small.img 1 MB true\n");
-    let _ = env.run(&["image", "verify"]).success().says(&["small.img: as it was taken in"]);
+    assert_output!(env.run(&["image", "verify"]), @"
+    $ machine image verify
+    ! small.img: as it was imported (none: a file of this computer)
+    ");
 
     // One that a machine stands on stays.
     record::put(
@@ -50,9 +57,22 @@ fn an_image_is_taken_in_listed_checked_and_removed() {
         ),
     );
     assert_eq!(env.run(&["image", "ls", "--format", "{{.Machines}}"]).success().stdout, "[web-1]\n");
-    let _ = env.run(&["image", "rm", "small.img"]).failure(1).says(&["machines stand on small.img: web-1", "hint: "]);
-    let _ = env.run(&["image", "rm", "-f", &digest[..8]]).success().says(&["small.img: removed"]);
-    let _ = env.run(&["image", "rm", "small.img"]).failure(4).says(&["no image \"small.img\" is kept here", "hint: "]);
+    assert_output!(env.run(&["image", "rm", "small.img"]), @"
+    $ machine image rm small.img
+    ! error: machines use small.img: web-1
+    ! hint: `machine rm` them first; with --force they are kept, but cannot start again
+    [exit code 1]
+    ");
+    assert_output!(env.run(&["image", "rm", "-f", &digest[..8]]), @"
+    $ machine image rm -f e35f60cd
+    ! small.img: removed
+    ");
+    assert_output!(env.run(&["image", "rm", "small.img"]), @r#"
+    $ machine image rm small.img
+    ! error: no image "small.img" is kept here
+    ! hint: `machine image ls` lists them; a file is named with a slash, as in ./disk.qcow2
+    [exit code 4]
+    "#);
     assert_eq!(env.run(&["image", "ls", "-q"]).success().stdout, "");
 }
 
@@ -60,30 +80,78 @@ fn an_image_is_taken_in_listed_checked_and_removed() {
 fn what_is_damaged_is_named() {
     let env = Env::new();
     let path = raw(&env, "small.img").display().to_string();
-    let _ = env.run(&["image", "import", &path, "--arch", "arm64"]).success();
+    env.run(&["image", "import", &path, "--arch", "arm64"]).success();
     let digest = env.run(&["image", "ls", "-q"]).success().stdout.trim().to_owned();
     let kept = env.sh(&format!("echo \"$XDG_CACHE_HOME/machine/disks/{digest}/disk.raw\"")).success().stdout;
-    let _ = env.sh(&format!("printf x | dd of={} conv=notrunc 2>/dev/null", kept.trim())).success();
-    let _ = env.run(&["image", "verify"]).failure(1).says(&["small.img: error: the image in", "is damaged", "hint: "]);
+    env.sh(&format!("printf x | dd of={} conv=notrunc 2>/dev/null", kept.trim())).success();
+    assert_output!(env.run(&["image", "verify"]), @"
+    $ machine image verify
+    ! small.img: error: the image in <ROOT>/cache/machine/disks/e35f60cdb04ae834629f908bf7c3817791155dba12f3dbc522731cb34535449d is damaged
+    ! hint: `machine image rm e35f60cdb04a` removes it; machines that use it are damaged too
+    [exit code 1]
+    ");
 }
 
 #[test]
 fn what_cannot_be_an_image_is_refused_before_anything_is_made() {
     let env = Env::new();
     let path = raw(&env, "small.img").display().to_string();
-    for (args, code, words) in [
-        (&["image", "import", &path, "--checksum", SUM][..], 2, "small.img has sha256:"),
-        (&["image", "import", &path, "--checksum", "sha256:12"], 2, "has the wrong number of digits"),
-        (&["image", "import", "https://images.example/disk.img"], 2, "needs a checksum"),
-        (&["image", "import", "nothing-there"], 2, "nothing-there is no file and no URL"),
-        (&["image", "import", "./nothing-there"], 4, "nothing-there"),
-        (&["image", "build", "ubuntu"], 2, "images are not built from \"ubuntu\""),
-        (&["image", "build", "debian:../x"], 2, "is no Debian release"),
-        (&["image", "build", "--arch", "riscv64"], 2, "no guest disks for the processor \"riscv64\""),
-        (&["image", "rm"], 2, "IMAGE"),
-    ] {
-        let _ = env.run(args).failure(code).says(&[words]);
-    }
+    let refused = [
+        &["image", "import", &path, "--checksum", SUM][..],
+        &["image", "import", &path, "--checksum", "sha256:12"],
+        &["image", "import", "https://images.example/disk.img"],
+        &["image", "import", "nothing-there"],
+        &["image", "import", "./nothing-there"],
+        &["image", "build", "ubuntu"],
+        &["image", "build", "debian:../x"],
+        &["image", "build", "--arch", "riscv64"],
+        &["image", "rm"],
+    ];
+    assert_outputs!(refused.map(|args| env.run(args)), @r#"
+    $ machine image import <ROOT>/home/small.img --checksum sha256:0f6d7f4dc5f4c5b7c0a5cc4e9b3b22a1d7b3c1b2c0f1e2d3c4b5a69788796a5b
+    ! <ROOT>/home/small.img: prepare-image … failed (<TIME>)
+    ! error: <ROOT>/home/small.img has sha256:e35f60cdb04ae834629f908bf7c3817791155dba12f3dbc522731cb34535449d, not sha256:0f6d7f4dc5f4c5b7c0a5cc4e9b3b22a1d7b3c1b2c0f1e2d3c4b5a69788796a5b
+    ! hint: compare the sum with the one its maker published for exactly this file; images named "latest" change
+    [exit code 2]
+    $ machine image import <ROOT>/home/small.img --checksum sha256:12
+    ! error: the checksum "sha256:12" has the wrong number of digits
+    ! hint: give it as its maker published it: sha512:HEX or sha256:HEX
+    [exit code 2]
+    $ machine image import https://images.example/disk.img
+    ! error: an image from https://images.example/disk.img needs a checksum
+    ! hint: give the sum that its maker published beside it, as sha512:HEX or sha256:HEX
+    [exit code 2]
+    $ machine image import nothing-there
+    ! error: nothing-there is neither a file nor a URL
+    ! hint: name a qcow2 or raw file that is there
+    [exit code 2]
+    $ machine image import ./nothing-there
+    ! error: cannot open <ROOT>/home/./nothing-there
+    !   caused by: No such file or directory (os error 2)
+    ! hint: name an image that is there: a qcow2 or raw file
+    [exit code 4]
+    $ machine image build ubuntu
+    ! error: images are not built from "ubuntu"
+    ! hint: use debian or debian:SUITE; `machine image import` imports files and URLs
+    [exit code 2]
+    $ machine image build debian:../x
+    ! error: "../x" is not a Debian release
+    ! hint: name one, as in debian:trixie
+    [exit code 2]
+    $ machine image build --arch riscv64
+    ! error: invalid value 'riscv64' for '--arch <ARCH>': unknown architecture "riscv64": use amd64 or arm64
+    !
+    ! For more information, try '--help'.
+    [exit code 2]
+    $ machine image rm
+    ! error: the following required arguments were not provided:
+    !   <IMAGE>...
+    !
+    ! Usage: machine image rm --storage-path <DIR> <IMAGE>...
+    !
+    ! For more information, try '--help'.
+    [exit code 2]
+    "#);
     assert_eq!(env.run(&["image", "ls", "-q"]).success().stdout, "");
     let left = env.sh("find \"$XDG_CACHE_HOME/machine\" -type f ! -path '*/locks/*'").stdout;
     assert_eq!(left, "");
@@ -96,19 +164,28 @@ fn a_full_disk_is_named_and_nothing_is_left_on_it() {
         return;
     }
     let env = Env::new();
-    let _ = env
-        .sh("head -c 4M /dev/urandom >big.img && printf '\\125\\252' | dd of=big.img bs=1 seek=510 conv=notrunc")
+    env.sh("head -c 4M /dev/urandom >big.img && printf '\\125\\252' | dd of=big.img bs=1 seek=510 conv=notrunc")
         .success();
-    for (command, words) in [
-        ("image import big.img --arch amd64", "make room there, or `machine image rm` what is no longer used"),
-        ("image build", "`machine image rm` or `machine bundle rm` what is no longer used"),
-    ] {
+    let full = ["image import big.img --arch amd64", "image build"].map(|command| {
         let script = format!(
             "mount -t tmpfs -o size=1m small \"$XDG_CACHE_HOME\" && machine {command}; code=$?
              find \"$XDG_CACHE_HOME\" -type f ! -path '*/locks/*'; exit $code"
         );
-        let full = env.command("unshare", &["--mount", "sh", "-c", &script]).run().failure(6).says(&[words]);
-        assert_eq!(full.stdout, "", "{full}");
-    }
-    let _ = env.run(&["image", "import", "big.img", "--arch", "amd64"]).success();
+        env.command("unshare", &["--mount", "sh", "-c", &script]).run().failure(6)
+    });
+    assert_outputs!(full, @r#"
+    $ unshare --mount sh -c 'mount -t tmpfs -o size=1m small "$XDG_CACHE_HOME" && machine image import big.img --arch amd64; code=$?
+                 find "$XDG_CACHE_HOME" -type f ! -path '\''*/locks/*'\''; exit $code'
+    ! big.img: prepare-image … failed (<TIME>)
+    ! error: cannot write <ROOT>/cache/machine/disks/tmp/work-<RANDOM>/out/disk.raw
+    !   caused by: No space left on device (os error 28)
+    ! hint: make room there, or `machine image rm` what is no longer used
+    [exit code 6]
+    $ unshare --mount sh -c 'mount -t tmpfs -o size=1m small "$XDG_CACHE_HOME" && machine image build; code=$?
+                 find "$XDG_CACHE_HOME" -type f ! -path '\''*/locks/*'\''; exit $code'
+    ! error: building an image needs 2000 MB free in <ROOT>/cache/machine/disks
+    ! hint: there are 1 MB; `machine image rm` or `machine bundle rm` what is no longer used
+    [exit code 6]
+    "#);
+    env.run(&["image", "import", "big.img", "--arch", "amd64"]).success();
 }

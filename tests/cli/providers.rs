@@ -1,7 +1,7 @@
 //! `machine ls` and `status` of machines at a provider: it is asked once for all of them, and for none without a token.
 
 use machine_tests::Cloud;
-use machine_tests::digitalocean::Account;
+use machine_tests::simulators::digitalocean::Account;
 use serde_json::Value;
 
 use crate::cloud::{cloud, droplet, make};

@@ -1,6 +1,6 @@
 //! Commands that read the store alone: ls, ip, url, config, inspect, active.
 
-use machine_tests::Env;
+use machine_tests::{Env, assert_output};
 use serde_json::{Value, json};
 
 use crate::record;
@@ -30,12 +30,32 @@ fn several_addresses_come_in_the_order_typed_and_failures_hide_none() {
     }
     record::put(&env, &record::with(record::running("off"), &json!({"power": "stopped"})));
     assert_eq!(env.run(&["ip", "b", "a"]).success().stdout, "fd00::2\n10.0.0.1\n");
-    let mixed = env.run(&["ip", "a", "off", "b"]).failure(1).says(&["off: error: machine \"off\" is stopped"]);
+    let mixed = env.run(&["ip", "a", "off", "b"]);
+    assert_output!(mixed, @r#"
+    $ machine ip a off b
+    10.0.0.1
+    fd00::2
+    ! off: error: machine "off" is stopped
+    ! hint: `machine start off` starts it
+    [exit code 1]
+    "#);
     assert_eq!(mixed.stdout, "10.0.0.1\nfd00::2\n");
-    // A name that is not there: nothing is begun.
-    let unknown = env.run(&["ip", "a", "nobody"]).failure(4);
-    assert_eq!(unknown.stdout, "");
-    let _ = env.run(&["ip", "nobody", "noone"]).failure(4).says(&["machines \"nobody\", \"noone\" do not exist"]);
+    // A name that is not there hinders no other.
+    let unknown = env.run(&["ip", "a", "nobody"]);
+    assert_output!(unknown, @r#"
+    $ machine ip a nobody
+    10.0.0.1
+    ! nobody: error: machine "nobody" does not exist
+    ! hint: `machine ls` lists the machines there are
+    [exit code 4]
+    "#);
+    assert_eq!(unknown.stdout, "10.0.0.1\n");
+    assert_output!(env.run(&["ip", "nobody", "noone"]), @r#"
+    $ machine ip nobody noone
+    ! error: machines "nobody", "noone" do not exist
+    ! hint: `machine ls` lists the machines there are
+    [exit code 4]
+    "#);
 }
 
 #[test]
@@ -57,7 +77,11 @@ fn inspect_prints_the_record_whole_or_through_a_template() {
     assert_eq!(format("{{.driver.name}} {{.ssh.port}} {{.nothing}}"), "generic 2222 <no value>\n");
     assert_eq!(format("{{json .engine.labels}}"), "[\"team=web\"]\n");
     assert_eq!(format("{{range .engine.labels}}{{.}}{{end}}"), "team=web\n");
-    let _ = env.run(&["inspect", "-f", "{{.driver", "web-1"]).failure(2).says(&["--format: unclosed action"]);
+    assert_output!(env.run(&["inspect", "-f", "{{.driver", "web-1"]), @"
+    $ machine inspect -f '{{.driver' web-1
+    ! error: --format: unclosed action
+    [exit code 2]
+    ");
     assert!(env.run(&["inspect", "-o", "yaml", "web-1"]).success().stdout.contains("host: 10.0.0.7"));
 }
 
@@ -104,9 +128,20 @@ fn ls_filters_formats_and_writes_documents() {
         ls(&["-f", "table {{.Name}}\\t{{upper .DriverName}}"]).success().stdout,
         "NAME    DRIVER\ndb-1    NONE\nweb-1   GENERIC\n"
     );
-    let unknown = ls(&["-f", "{{.Name}} {{.Nome}}"]).failure(2).says(&["can't evaluate field Nome", "hint: "]);
+    let unknown = ls(&["-f", "{{.Name}} {{.Nome}}"]);
+    assert_output!(unknown, @"
+    $ machine ls --no-probe -f '{{.Name}} {{.Nome}}'
+    ! error: --format: can't evaluate field Nome (there are Name, Active, ActiveHost, DriverName, State, URL, DockerVersion, Error, ResponseTime, EngineOptions, Labels, CertificateExpires)
+    ! hint: the fields and functions are listed in docs/output.md
+    [exit code 2]
+    ");
     assert_eq!(unknown.stdout, "", "nothing half-done is printed");
-    let _ = ls(&["--filter", "colour=red"]).failure(2).says(&["unsupported filter key 'colour'"]);
+    assert_output!(ls(&["--filter", "colour=red"]), @"
+    $ machine ls --no-probe --filter colour=red
+    ! error: unsupported filter key 'colour'
+    ! hint: the keys are name, driver, state and label
+    [exit code 2]
+    ");
     let rows: Value = serde_json::from_str(&ls(&["-o", "json"]).success().stdout).expect("JSON");
     assert_eq!(rows[1]["name"], "web-1");
     assert_eq!(rows[1]["active"], true);
@@ -129,11 +164,23 @@ fn a_certificate_that_ends_soon_is_told_of() {
 fn active_is_the_machine_docker_talks_to() {
     let mut env = Env::new();
     record::put(&env, &record::running("web-1"));
-    let _ = env.run(&["active"]).failure(1).says(&["no active machine found", "DOCKER_HOST is not set", "hint: "]);
+    assert_output!(env.run(&["active"]), @"
+    $ machine active
+    ! error: no active machine found
+    !   caused by: DOCKER_HOST is not set
+    ! hint: `eval $(machine env NAME)` makes one active in this shell
+    [exit code 1]
+    ");
     env.set("DOCKER_HOST", "tcp://10.0.0.7:2376");
     assert_eq!(env.run(&["active"]).success().stdout, "web-1\n");
     env.set("DOCKER_HOST", "tcp://10.9.9.9:2376");
-    let _ = env.run(&["active"]).failure(1).says(&["no machine has the address tcp://10.9.9.9:2376"]);
+    assert_output!(env.run(&["active"]), @"
+    $ machine active
+    ! error: no active machine found
+    !   caused by: no machine has the address tcp://10.9.9.9:2376 of DOCKER_HOST
+    ! hint: `eval $(machine env NAME)` makes one active in this shell
+    [exit code 1]
+    ");
 }
 
 #[test]
@@ -165,4 +212,25 @@ fn a_reader_that_leaves_ends_it_quietly() {
             env.command("bash", &["-c", &format!("set -o pipefail; machine {command} | exec 0<&-")]).run().success();
         assert_eq!(seen.stderr, "", "{command}");
     }
+}
+
+/// What an engine said of itself, or a person wrote into a record: it reaches the terminal as text, never as a command to it.
+#[test]
+fn a2_foreign_text_reaches_the_terminal_as_text() {
+    let env = Env::new();
+    let mut record = record::running("web-1");
+    record["installed"]["version"] = json!("26\u{1b}[2J\r\nweb-2  *  none  Running\u{202e}");
+    record::put(&env, &record);
+    let shown = r"26\u{1b}[2J web-2  *  none  Running\u{202e}";
+    for args in [&["ls", "--no-probe"][..], &["version", "web-1"], &["ls", "--no-probe", "-f", "{{.DockerVersion}}"]] {
+        let seen = env.run(args).success().stdout;
+        assert!(seen.contains(shown), "{args:?}: {seen:?}");
+        assert!(!seen.chars().any(|c| c.is_control() && c != '\n'), "{args:?}: {seen:?}");
+    }
+    assert_eq!(env.run(&["ls", "--no-probe"]).success().stdout.lines().count(), 2, "no row is forged");
+    let whole = env.run(&["inspect", "-f", "{{.installed.version}}", "web-1"]).success().stdout;
+    assert!(!whole.contains(['\u{1b}', '\r', '\u{202e}']), "{whole:?}");
+    let document = env.run(&["inspect", "web-1"]).success().stdout;
+    let document: Value = serde_json::from_str(&document).expect("JSON");
+    assert_eq!(document["installed"]["version"], record["installed"]["version"], "programs get it as it is");
 }

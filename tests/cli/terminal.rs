@@ -8,7 +8,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 fn with_x() -> Env {
     let env = Env::new();
-    let _ = env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:9"]).success();
+    env.run(&["create", "x", "-d", "none", "--url", "tcp://127.0.0.1:9"]).success();
     env
 }
 
@@ -21,12 +21,12 @@ fn rm_takes_yes_and_no_for_an_answer() {
         terminal.send(keys);
         terminal.wait()
     };
-    let _ = ask("n\r").success();
+    ask("n\r").success();
     assert_eq!(env.run(&["ls", "-q"]).success().stdout, "x\n");
     // Ctrl-C at a question ends it there and then.
     assert_eq!(ask("\x03").code, 130);
     assert_eq!(env.run(&["ls", "-q"]).success().stdout, "x\n");
-    let _ = ask("y\r").success();
+    ask("y\r").success();
     assert_eq!(env.run(&["ls", "-q"]).success().stdout, "");
 }
 

@@ -1,4 +1,4 @@
-//! Hosts that are not simply an IPv4 address: names, other ports, IPv6, a host in between (DESIGN §5).
+//! Hosts that are not simply an IPv4 address: names, other ports, IPv6, a host in between.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -14,16 +14,16 @@ fn a_host_with_an_ipv6_address_alone() {
     let Some(lab) = Lab::open() else { return };
     let host = lab.host(HostOptions { ipv6_only: true, ..HostOptions::default() });
     let env = common::env(&lab);
-    let _ = common::create(&env, "web-1", &host, &[]).run().success();
+    common::create(&env, "web-1", &host, &[]).run().success();
     assert_eq!(env.run(&["ip", "web-1"]).success().stdout, format!("{}\n", host.ip()));
     assert_eq!(env.run(&["url", "web-1"]).success().stdout, format!("tcp://[{}]:2376\n", host.ip()));
     assert_eq!(env.run(&["ssh", "web-1", "id", "-un"]).success().stdout, "root\n");
 
     let folder = tempfile::tempdir().unwrap();
     let root = common::root_archive(folder.path()).display().to_string();
-    let _ = env.sh(&format!("eval $(machine env web-1) && docker import {root} tools")).success();
-    let _ = env.sh("docker $(machine config web-1) run -d -p 18080:80 tools httpd -f -h /www").success();
-    let _ = env.docker(&["--context", "web-1", "ps"]).success();
+    env.sh(&format!("eval $(machine env web-1) && docker import {root} tools")).success();
+    env.sh("docker $(machine config web-1) run -d -p 18080:80 tools httpd -f -h /www").success();
+    env.docker(&["--context", "web-1", "ps"]).success();
     // The proxy carries it to a container that has no IPv6 address.
     until("the published port", Duration::from_secs(20), || {
         TcpStream::connect_timeout(&(host.ip(), 18080).into(), Duration::from_secs(2)).map_err(|e| e.to_string())
@@ -38,7 +38,7 @@ fn a_name_another_port_and_a_user_with_sudo() {
     env.resolve("web.lab.test", host.ip());
     let ip = host.ip().to_string();
     let more = ["--generic-ssh-port", "2222", "--generic-ssh-user", "admin", "--tls-san", &ip];
-    let _ = common::create_at(&env, "web-1", &host, "web.lab.test", &more).run().success();
+    common::create_at(&env, "web-1", &host, "web.lab.test", &more).run().success();
     assert_eq!(env.run(&["url", "web-1"]).success().stdout, "tcp://web.lab.test:2376\n");
     assert_eq!(env.run(&["ssh", "web-1", "id", "-un"]).success().stdout, "admin\n");
 
@@ -82,7 +82,7 @@ fn a_host_behind_another() {
     env.write(".ssh/known_hosts", &format!("{known} {}\n", jump.host_key()));
 
     // The engine's port is not reached from here, so it comes through the same way.
-    let _ = common::create(&env, "web-1", &host, &more).run().success();
+    common::create(&env, "web-1", &host, &more).run().success();
     let record: Value = serde_json::from_str(&env.run(&["inspect", "web-1"]).success().stdout).unwrap();
     assert!(record.to_string().contains("\"tunnel\""), "{record}");
     assert!(env.run(&["url", "web-1"]).success().stdout.starts_with("tcp://127.0.0.1:"));
@@ -94,7 +94,7 @@ fn a_host_behind_another() {
     assert_eq!(env.run(&["ssh", "web-1", "hostname"]).success().stdout, name);
     let own_client = env.machine(&["ssh", "web-1", "hostname"]).env("PATH", env.home().join("bin"));
     assert_eq!(own_client.run().success().stdout, name);
-    let _ = env.run(&["rm", "-y", "web-1"]).success();
+    env.run(&["rm", "-y", "web-1"]).success();
 }
 
 /// On the host: takes the engine's breath away for seven seconds, once it has been asked for its containers.
@@ -115,12 +115,12 @@ chmod +x /usr/local/sbin/base64"#;
 #[test]
 fn a_slow_engine_is_no_reason_for_a_tunnel() {
     let Some(site) = Site::open() else { return };
-    let _ = site.create(&[]);
+    site.create(&[]);
     site.start_c1();
     let before = site.record("{{.endpoint.kind}} {{.endpoint.host}}");
     assert_eq!(before, format!("direct {}", site.host.ip()));
-    let _ = site.on_host(BREATHLESS);
+    site.on_host(BREATHLESS);
     let slow = site.machine(&["provision", "web-1"]);
-    let _ = site.on_host("rmdir /run/breathless");
+    site.on_host("rmdir /run/breathless");
     assert_eq!(site.record("{{.endpoint.kind}} {{.endpoint.host}}"), before, "{slow}");
 }

@@ -32,7 +32,7 @@ pub(crate) fn create_at(env: &Env, name: &str, host: &LabHost, address: &str, mo
 /// The root of a small system as `root.tar.xz` in `folder`: Debian's static busybox under every name used here, a user
 /// database, and a page for its web server.
 pub(crate) fn root_archive(folder: &Path) -> PathBuf {
-    let script = "set -e; mkdir -p root/bin root/etc root/tmp root/www; cp \"$(command -v busybox)\" root/bin/; \
+    let script = "set -e; rm -rf root; mkdir -p root/bin root/etc root/tmp root/www; cp \"$(command -v busybox)\" root/bin/; \
                   for name in cat echo grep head httpd id ls mkdir nc rm sh sleep test touch true wget; do \
                   ln -s busybox root/bin/$name; done; echo root:x:0:0::/:/bin/sh >root/etc/passwd; \
                   echo 'it works' >root/www/index.html; tar -cf - -C root . | xz -0 >root.tar.xz";

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use machine_driver::{AnyDriver, Context, HostKeyPair, Power, SshAccess, Stop};
-use machine_driver_digitalocean::{DigitalOcean, Pace};
-use machine_tests::digitalocean::Simulator;
-use machine_tests::{DropletHosts, Lab, digitalocean_contract, skipped, until};
+use machine_driver::{AnyDriver, Context, Folders, HostKeyPair, InProcess, Power, SshAccess, Stop, Typed};
+use machine_driver_digitalocean::{DigitalOcean, Timing};
+use machine_tests::simulators::digitalocean::Simulator;
+use machine_tests::{CloudHosts, Lab, digitalocean_contract, skipped, until};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "dop_v1_5ecre7f00d";
@@ -27,22 +27,11 @@ fn keygen(path: &Path) -> (String, String) {
 }
 
 fn context(folder: &Path, public_key: &str, host_key: HostKeyPair) -> Context {
-    Context {
-        host_name: "web-1".to_owned(),
-        machine_id: "0c0a2b6e-0000-4000-8000-000000000001".to_owned(),
-        store_id: "0c0a2b6e-0000-4000-8000-00000000000a".to_owned(),
-        public_key: public_key.to_owned(),
-        host_key: Some(host_key),
-        dir: folder.to_owned(),
-        runtime_dir: folder.to_owned(),
-        cache_dir: folder.to_owned(),
-        working_dir: folder.to_owned(),
-        deadline: None,
-        resumed: false,
-        secrets: BTreeMap::from([("access-token".to_owned(), TOKEN.to_owned())]),
-        progress: Arc::new(|_| {}),
-        save: Arc::new(|_| Ok(())),
-    }
+    let secrets = BTreeMap::from([("access-token".to_owned(), TOKEN.to_owned().into())]);
+    Context::new("web-1", "0c0a2b6e-0000-4000-8000-000000000001", "0c0a2b6e-0000-4000-8000-00000000000a")
+        .keys(public_key, Some(host_key))
+        .folders(Folders::all(folder))
+        .secrets(secrets)
 }
 
 /// Over the system's SSH client, which knows nothing but the injected host key.
@@ -60,7 +49,7 @@ fn ssh(folder: &Path, to: &SshAccess, script: &str) -> Result<String, String> {
 
 /// Create, log in with the injected host key only, off, on, restart, remove: and nothing is left at the provider.
 async fn whole_life(lab: Lab, flags: &str, user: &str) {
-    let simulator = Simulator::start(TOKEN, DropletHosts::new(Arc::new(lab), 1));
+    let simulator = Simulator::start(TOKEN, CloudHosts::new(Arc::new(lab), 1));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (_, public_key) = keygen(&folder.path().join("id"));
     let (private, public) = keygen(&folder.path().join("host"));
@@ -68,15 +57,16 @@ async fn whole_life(lab: Lab, flags: &str, user: &str) {
     put(&folder.path().join("known_hosts"), &known);
     put(&folder.path().join("more.sh"), "#!/bin/sh\ntrue\n");
 
-    let pace = Pace { poll: Duration::from_millis(50), ..Pace::DIGITALOCEAN };
-    let driver: &dyn AnyDriver = &DigitalOcean::with_pace(pace);
-    let line = format!("create --digitalocean-api-url {} {flags}", simulator.url());
-    let matches = driver.flags().try_get_matches_from(line.split_whitespace()).expect("these are flags");
-    let settings = driver.settings(&matches, folder.path()).expect("they are settings");
+    let timing = Timing { poll: Duration::from_millis(50), ..DigitalOcean::TIMING };
+    let driver: &dyn AnyDriver = &InProcess::new(DigitalOcean::with_timing(timing));
+    let line = format!("--digitalocean-api-url {} {flags}", simulator.url());
+    let args = line.split_whitespace().map(str::to_owned).collect();
+    let typed = Typed { args, dir: folder.path().to_owned(), ..Typed::default() };
+    let settings = driver.configure(typed).await.expect("they are settings");
     let cx = context(folder.path(), &public_key, HostKeyPair { private, public });
     let mut machine: Value = json!({});
     driver.check(&cx, &settings).await.expect("nothing is wrong");
-    for stage in 0..driver.describe().stages.len() {
+    for stage in &driver.description().stages {
         driver.advance(stage, &cx, &settings, &mut machine).await.expect("every stage works");
     }
     let status = driver.inspect(&cx, &settings, &machine).await.expect("it is there");

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use machine_tests::digitalocean::Nothing;
+use machine_tests::simulators::frame::Nothing;
 use machine_tests::{Cloud, Lab, Output};
 
 /// Everything that one machine can have at the provider.
@@ -47,12 +47,12 @@ pub(crate) fn one_of_each(cloud: &Cloud, about: &str) {
 /// How many calls `create` makes, and how many `rm`, by a run that nobody disturbs.
 fn calls(lab: &Lab) -> (usize, usize) {
     let cloud = Cloud::in_lab(lab, Nothing);
-    let _ = made(&cloud, &CREATE);
+    made(&cloud, &CREATE);
     one_of_each(&cloud, "undisturbed");
     let create = cloud.simulator().exchanges();
     let changes = create.iter().filter(|exchange| exchange.is_change()).count();
     assert!(changes >= 6, "key, tag, firewall, droplet, reserved IP, project: {changes}");
-    let _ = cloud.run(&["rm", "-y", "web-1"]).success();
+    cloud.run(&["rm", "-y", "web-1"]).success();
     assert_eq!(cloud.things(), Vec::<String>::new());
     let rm = cloud.simulator().exchanges().split_off(create.len());
     let changes = rm.iter().filter(|exchange| exchange.is_change()).count();
@@ -94,14 +94,14 @@ fn create_killed_after_each_call_goes_on_or_is_given_up() {
                 let begun = !cloud.run(&["ls", "-q"]).success().stdout.is_empty();
                 if go_on {
                     let again = if begun { &["create", "web-1"][..] } else { &CREATE };
-                    let _ = made(&cloud, again);
+                    made(&cloud, again);
                     one_of_each(&cloud, &format!("gone on after call {n}"));
                     assert_eq!(cloud.count("droplet"), 1);
                     let posted = cloud.sent("POST", "/v2/droplets");
                     assert_eq!(posted, 1, "a second droplet was asked for after call {n}");
                 }
                 if go_on || begun {
-                    let _ = cloud.run(&["rm", "-y", "web-1"]).success();
+                    cloud.run(&["rm", "-y", "web-1"]).success();
                 }
                 assert_eq!(cloud.things(), Vec::<String>::new(), "given up after call {n}");
                 assert_eq!(cloud.run(&["ls", "-q"]).success().stdout, "");
@@ -122,16 +122,16 @@ fn rm_killed_after_each_call_finishes() {
     for n in 1..=calls {
         let cloud = Cloud::in_lab(&lab, Nothing);
         stories.push(Box::new(move || {
-            let _ = made(&cloud, &CREATE);
+            made(&cloud, &CREATE);
             let before = cloud.things();
             let _ = cloud.run_killed_at_call(cloud.env().machine(&["rm", "-y", "web-1"]), n, "web-1: removed");
             let forgotten = cloud.run(&["ls", "-q"]).success().stdout.is_empty();
             if !forgotten && cloud.things() != before {
-                let _ = cloud.run(&["create", "web-1"]).failure(3).says(&["is being removed", "machine rm web-1"]);
+                cloud.run(&["create", "web-1"]).failure(3).says(&["is being removed", "machine rm web-1"]);
             }
             let again = cloud.run(&["rm", "-y", "web-1"]);
             if again.code != 0 {
-                let _ = again.failure(4).says(&["machine \"web-1\" does not exist"]);
+                again.failure(4).says(&["machine \"web-1\" does not exist"]);
             }
             assert_eq!(cloud.things(), Vec::<String>::new(), "removed again after call {n}");
             cloud.end();

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use machine_tests::digitalocean::{Backing, Order};
-use machine_tests::{Cloud, DropletHosts, Lab, until};
+use machine_tests::simulators::frame::{Backing, HostAction, Order};
+use machine_tests::{Cloud, CloudHosts, Lab, until};
 
 const MANY: usize = 50;
 const HOSTS: usize = 3;
@@ -13,7 +13,7 @@ const HOSTS: usize = 3;
 /// The first few droplets are hosts. The others answer at the address of one of those, and show its host key: the program
 /// then ends with them at once, instead of waiting for a boot that never comes.
 struct Crowd {
-    hosts: Arc<DropletHosts>,
+    hosts: Arc<CloudHosts>,
     taken: AtomicUsize,
     door: Mutex<Option<String>>,
 }
@@ -29,10 +29,10 @@ impl Backing for Crowd {
         let waiting = "the first host";
         Ok(Some(until(waiting, Duration::from_secs(300), || door().clone().ok_or_else(|| waiting.to_owned()))))
     }
-    fn act(&self, id: u64, action: &str) -> Result<(), String> {
+    fn act(&self, id: &str, action: HostAction) -> Result<(), String> {
         self.hosts.act(id, action)
     }
-    fn delete(&self, id: u64) {
+    fn delete(&self, id: &str) {
         self.hosts.delete(id);
     }
 }
@@ -41,7 +41,7 @@ impl Backing for Crowd {
 fn fifty_droplets_by_one_command_stay_within_the_limits() {
     let Some(lab) = Lab::open() else { return };
     let lab = Arc::new(lab);
-    let hosts = Arc::new(DropletHosts::new(Arc::clone(&lab), HOSTS));
+    let hosts = Arc::new(CloudHosts::new(Arc::clone(&lab), HOSTS));
     let crowd = Crowd { hosts: Arc::clone(&hosts), taken: AtomicUsize::new(0), door: Mutex::default() };
     let cloud = Cloud::in_lab(&lab, crowd);
     let names: Vec<String> = (1..=MANY).map(|n| format!("web-{n}")).collect();
@@ -77,7 +77,7 @@ fn fifty_droplets_by_one_command_stay_within_the_limits() {
 
     // Those that work are used, and go.
     for name in names.iter().filter(|name| output.stderr.contains(&format!("\n{name}: ready: "))) {
-        let _ = cloud.sh(&format!("eval $(machine env {name}) && docker version")).success();
+        cloud.sh(&format!("eval $(machine env {name}) && docker version")).success();
     }
     cloud.end();
 }

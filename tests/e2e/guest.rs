@@ -1,12 +1,12 @@
 //! Our own guest disk, started by QEMU under emulation without any driver: what it reads from its seed, and how soon.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use machine_driver::{Context, HostKeyPair};
+use machine_driver::{Context, Folders, HostKeyPair};
 use machine_guest::{Arch, Disk, Disks, Network, Seed, Source, USER, overlay};
 use machine_tests::{Lab, skipped, until};
 use tempfile::TempDir;
@@ -22,13 +22,13 @@ fn disk() -> Option<Disk> {
         return None;
     }
     let disks = Disks::new(&Lab::shared_cache().join("machine"));
-    if let Err(error) = disks.check(&Source::Default, Arch::X86_64) {
+    if let Err(error) = disks.check(&Source::Default, Arch::Amd64) {
         skipped(&error.message);
         return None;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let silent: machine_driver::Progress = Arc::new(|_| ());
-    Some(runtime.block_on(disks.prepare(&Source::Default, Arch::X86_64, &silent, None)).unwrap())
+    Some(runtime.block_on(disks.prepare(&Source::Default, Arch::Amd64, &silent, None)).unwrap())
 }
 
 /// How a guest is given its disks.
@@ -162,22 +162,9 @@ impl Guest {
 }
 
 fn context(dir: &Path, public_key: String, host_key: HostKeyPair) -> Context {
-    Context {
-        host_name: "web-1".to_owned(),
-        machine_id: "3f2a9c1e-77aa-4b0c-9d52-0123456789ab".to_owned(),
-        store_id: String::new(),
-        public_key,
-        host_key: Some(host_key),
-        dir: dir.to_owned(),
-        runtime_dir: dir.to_owned(),
-        cache_dir: dir.to_owned(),
-        working_dir: PathBuf::from("/"),
-        deadline: None,
-        resumed: false,
-        secrets: std::collections::BTreeMap::default(),
-        progress: Arc::new(|_| ()),
-        save: Arc::new(|_| Ok(())),
-    }
+    Context::new("web-1", "3f2a9c1e-77aa-4b0c-9d52-0123456789ab", "")
+        .keys(public_key, Some(host_key))
+        .folders(Folders::all(dir))
 }
 
 /// What every start must have led to.
@@ -213,7 +200,7 @@ fn is_what_its_seed_says(guest: &Guest) {
 #[test]
 fn our_own_disk_is_what_its_seed_says() {
     let Some(disk) = disk() else { return };
-    assert!(!disk.cloud_init && disk.arch == Arch::X86_64);
+    assert!(!disk.cloud_init && disk.arch == Arch::Amd64);
     let mut guest = Guest::start(&disk, &Hardware::Direct);
     let took = guest.await_ssh();
     println!("SSH after {took:?}");

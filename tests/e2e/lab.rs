@@ -11,10 +11,10 @@ fn is_a_fresh_server(suite: Suite, version: &str) {
     let host = lab.host(HostOptions { suite, ..HostOptions::default() });
     assert_eq!(host.ssh("root", "id -un").success().stdout, "root\n");
     assert_eq!(host.ssh("admin", "sudo -n id -un").success().stdout, "root\n");
-    let _ = host.ssh("pw", "sudo -n id -un").failure(1).says(&["a password is required"]);
+    host.ssh("pw", "sudo -n id -un").failure(1).says(&["a password is required"]);
     assert_eq!(host.ssh("root", "systemctl is-system-running --wait").success().stdout, "running\n");
     assert_eq!(host.ssh("root", ". /etc/os-release; echo $VERSION_ID").success().stdout.trim(), version);
-    let _ = host.ssh("root", "command -v iptables || command -v docker || command -v dockerd").failure(1);
+    host.ssh("root", "command -v iptables || command -v docker || command -v dockerd").failure(1);
     assert!(host.host_key_fingerprint().starts_with("SHA256:"));
 }
 
@@ -40,7 +40,7 @@ fn a_restart_keeps_the_address_the_disk_and_the_host_key() {
     assert_eq!((host.host_key(), host.ip()), (key, ip));
     host.cut_power();
     host.power_on();
-    let _ = host.ssh("root", "true").success();
+    host.ssh("root", "true").success();
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_changed_host_key_is_refused_by_a_client_that_knew_the_old_one() {
     let before = host.host_key();
     host.change_host_key();
     assert_ne!(before, host.host_key());
-    let _ = host.ssh("root", "true").success();
+    host.ssh("root", "true").success();
 }
 
 #[test]
@@ -87,14 +87,14 @@ fn options_are_what_they_say() {
     });
     assert_eq!(host.ssh_port(), 2222);
     assert_eq!(host.ssh("root", "hostname").success().stdout, "web-1\n");
-    let _ = host.ssh("root", "head -c 40M /dev/zero >/opt/big").failure(1).says(&["No space left"]);
+    host.ssh("root", "head -c 40M /dev/zero >/opt/big").failure(1).says(&["No space left"]);
 }
 
 #[test]
 fn a_host_without_systemd_has_sshd() {
     let Some(lab) = Lab::open() else { return };
     let host = lab.host(HostOptions { init: Init::Sshd, ..HostOptions::default() });
-    let _ = host.ssh("root", "test -d /run/systemd/system").failure(1);
+    host.ssh("root", "test -d /run/systemd/system").failure(1);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_firewall_drops_and_a_neighbour_still_reaches() {
     let through = format!("timeout 5 bash -c 'exec 3<>/dev/tcp/{}/22; head -c 4 <&3'", host.ip());
     assert_eq!(jump.ssh("root", &through).success().stdout, "SSH-");
     host.open_firewall();
-    let _ = host.ssh("root", "true").success();
+    host.ssh("root", "true").success();
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_frozen_host_answers_tcp_and_never_ssh() {
     let error = std::io::Read::read(&mut stream, &mut [0; 4]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
     host.thaw();
-    let _ = host.ssh("root", "true").success();
+    host.ssh("root", "true").success();
 }
 
 #[test]
@@ -153,8 +153,8 @@ fn a_registry_answers_hosts_plainly_and_with_its_own_ca() {
     let env = Env::new();
     let ca = secure.ca().expect("it has one").display().to_string();
     let url = format!("https://{}/v2/", secure.name());
-    let _ = env.command("curl", &["-sSf", "--cacert", &ca, &url]).run().success();
-    let _ = env.command("curl", &["-sSf", &url]).run().failure(60);
+    env.command("curl", &["-sSf", "--cacert", &ca, &url]).run().success();
+    env.command("curl", &["-sSf", &url]).run().failure(60);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_name_resolves_for_one_environment_only() {
     env.resolve("web.lab.test", network.gateway());
     let found = env.command("getent", &["ahostsv4", "web.lab.test"]).run().success();
     assert!(found.stdout.starts_with(&network.gateway().to_string()), "{found}");
-    let _ = Env::new().command("getent", &["hosts", "web.lab.test"]).run().failure(2);
+    Env::new().command("getent", &["hosts", "web.lab.test"]).run().failure(2);
 }
 
 #[test]
@@ -177,12 +177,12 @@ fn what_a_dead_test_left_is_swept_and_the_living_keep_theirs() {
     // No process has this number: it is above the kernel's limit.
     let owner = "machine-lab.owner=4194305:1";
     let left = format!("left-by-{}", std::process::id());
-    let _ = lab.docker(&["create", "--name", &left, "--label", owner, image.lines().next().unwrap(), "true"]).success();
+    lab.docker(&["create", "--name", &left, "--label", owner, image.lines().next().unwrap(), "true"]).success();
     // Another test starting is what sweeps.
     let again = Lab::open().expect("it opened before");
     let gone = again.docker(&["inspect", "--type", "container", &left]);
     assert_ne!(gone.code, 0, "{gone}");
-    let _ = host.ssh("root", "true").success();
+    host.ssh("root", "true").success();
     assert!(network.gateway().is_ipv4());
 }
 

@@ -1,4 +1,4 @@
-//! From a fresh host to containers: everything a Docker host consists of, through a plain docker client (DESIGN §1).
+//! From a fresh host to containers: everything a Docker host consists of, through a plain docker client.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -70,7 +70,7 @@ fn everything_is_the_bundles(host: &LabHost, container: &str) {
 }
 
 fn unit(program: &str) -> &str {
-    if program == "dockerd" { "docker.service" } else { "containerd.service" }
+    if program == "dockerd" { "docker.service" } else { "machine-containerd.service" }
 }
 
 fn libraries(engine: &str, program: &str, told: &Output) {
@@ -131,7 +131,7 @@ fn nobody_else_gets_in(env: &Env, ip: IpAddr, folder: &Path) {
 /// Every file and folder on the host's own disk, without what runs or logs.
 fn disk(host: &LabHost) -> String {
     let found = "find / -xdev \\( -path /tmp -o -path /run -o -path /proc -o -path /sys -o -path /dev -o -path /var/log \
-                 -o -path /var/lib/systemd -o -path /var/lib/docker -o -path /var/lib/containerd \\) -prune -o -print | sort";
+                 -o -path /var/lib/systemd -o -path /var/lib/docker -o -path /var/lib/machine \\) -prune -o -print | sort";
     host.exec(found).success().stdout
 }
 
@@ -155,7 +155,7 @@ fn a_fresh_debian_13_host_runs_everything_docker_has() {
     let env = common::env(&lab);
     let ca = format!("{}={}", secure.name(), secure.ca().unwrap().display());
     let registries = ["--engine-insecure-registry", &plain.name(), "--engine-registry-ca", &ca];
-    let _ = common::create(&env, "web-1", &host, &registries).run().success();
+    common::create(&env, "web-1", &host, &registries).run().success();
 
     // Told in four ways, it is the same engine.
     let ways = ways(&env, &host);
@@ -217,15 +217,15 @@ fn a_fresh_debian_13_host_runs_everything_docker_has() {
     let before = state(&host);
     let again = common::create(&env, "web-1", &host, &registries).run().success();
     assert_eq!((again.stdout.as_str(), again.stderr.as_str()), ("", "web-1: already so\n"));
-    let _ = env.run(&["create", "web-1"]).success().says(&["web-1: already so\n"]);
-    let _ = env.run(&["provision", "web-1"]).success();
+    env.run(&["create", "web-1"]).success().says(&["web-1: already so\n"]);
+    env.run(&["provision", "web-1"]).success();
     let changed: Vec<_> =
         state(&host).lines().filter(|line| !before.lines().any(|old| old == *line)).map(str::to_owned).collect();
     assert_eq!(changed, [""; 0], "provision changed something");
 
     // Let go: the port closes, the rest stays.
     let rm = env.run(&["rm", "-y", "web-1"]).success();
-    let _ = rm.says(&[
+    rm.says(&[
         "the engine and its containers stay on the host; its TCP port is closed (--uninstall removes the engine)",
     ]);
     assert!(TcpStream::connect_timeout(&(host.ip(), 2376).into(), Duration::from_secs(2)).is_err(), "the port is open");
@@ -234,10 +234,10 @@ fn a_fresh_debian_13_host_runs_everything_docker_has() {
     assert_eq!(env.docker(&["context", "ls", "-q"]).success().stdout, "default\n");
 
     // Taken up again, the container still runs; uninstalled, nothing of ours stays.
-    let _ = common::create(&env, "web-1", &host, &registries).run().success();
+    common::create(&env, "web-1", &host, &registries).run().success();
     assert_eq!(through(&env, by_context, "inspect -f '{{.State.Pid}}' stays"), pid);
     let rm = env.run(&["rm", "-y", "--uninstall", "web-1"]).success();
-    let _ = rm.says(&["the engine was uninstalled; images, containers and volumes stay in /var/lib/docker"]);
+    rm.says(&["the engine was uninstalled; images, containers and volumes stay in /var/lib/docker"]);
     let left = disk(&host);
     let left: Vec<_> = left.lines().filter(|path| !fresh.lines().any(|known| known == *path)).collect();
     assert_eq!(left, ["/etc/docker"; 0], "left behind");
@@ -253,7 +253,7 @@ fn a_fresh_debian_12_host_runs_containers() {
     let Some(lab) = Lab::open() else { return };
     let host = lab.host(HostOptions { suite: Suite::Bookworm, ..HostOptions::default() });
     let env = common::env(&lab);
-    let _ = common::create(&env, "web-1", &host, &[]).run().success();
+    common::create(&env, "web-1", &host, &[]).run().success();
     let folder = tempfile::tempdir().unwrap();
     let root = common::root_archive(folder.path());
     let ways = ways(&env, &host);
@@ -275,10 +275,10 @@ fn an_engine_that_must_copy_every_layer_is_reported() {
     let Some(lab) = Lab::open() else { return };
     let host = lab.host(HostOptions::default());
     // Without its volume the folder lies on the lab host's own root, an overlay: overlay2 does not stack on that.
-    let _ = host.exec("umount /var/lib/docker && stat -f -c %T /var/lib/docker").success();
+    host.exec("umount /var/lib/docker && stat -f -c %T /var/lib/docker").success();
     let env = common::env(&lab);
     let warning = "the engine stores images with vfs, a full copy per layer: /var/lib/docker is on a file system that \
                    overlay2 cannot use";
-    let _ = common::create(&env, "web-1", &host, &[]).run().success().says(&[warning]);
+    common::create(&env, "web-1", &host, &[]).run().success().says(&[warning]);
     assert_eq!(through(&env, "docker --context web-1", "info -f '{{.Driver}}'"), "vfs");
 }

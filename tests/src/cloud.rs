@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::digitalocean::{Backing, Exchange, Simulator};
+use crate::simulators::digitalocean::Simulator;
+use crate::simulators::frame::{Backing, Exchange};
 use crate::{Cmd, Env, Lab, Output, Running, digitalocean_contract, skipped, until};
 
 /// An empty home, a provider, and a token in the environment that must be seen nowhere else.
@@ -65,12 +66,14 @@ impl Cloud {
     }
 
     /// Runs `machine args…` to its end; the token is in nothing it says.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Output {
         self.judged(self.env.machine(args).deadline(Duration::from_secs(600)).run())
     }
 
     /// The same with this command line.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn sh(&self, script: &str) -> Output {
         self.judged(self.env.sh(script))
@@ -86,14 +89,13 @@ impl Cloud {
         output
     }
 
-    /// Runs it, and ends it with SIGKILL when the provider has accepted its `n`-th change, counted from 1 and from now;
-    /// the answer never reaches it. Whether it came to that.
-    pub fn run_killed_at_change(&self, command: Cmd, n: usize) -> bool {
-        let running = self.spawn_killed_at(command, Exchange::is_change, n);
+    /// Runs a command that is killed when the provider has said yes to the droplet, before it is told so; whether it was.
+    pub fn run_killed_at_droplet(&self, command: Cmd) -> bool {
+        let running = self.spawn_killed_at(command, |asked| asked.is_change() && asked.path == "/v2/droplets", 1);
         self.killed(running.wait())
     }
 
-    /// The same at its `n`-th call of any kind; if it never comes to that, it is ended when it says `last`.
+    /// Runs a command that is killed at its `n`-th call of any kind; if it never comes to that, it is ended when it says `last`.
     pub fn run_killed_at_call(&self, command: Cmd, n: usize, last: &str) -> bool {
         let mut running = self.spawn_killed_at(command, |_| true, n);
         let said = running.wait_for_or_end(last, Duration::from_secs(180));
@@ -125,7 +127,7 @@ impl Cloud {
 
     /// What is left at the provider: nothing, in the end.
     pub fn things(&self) -> Vec<String> {
-        self.simulator.account(|account| account.things())
+        self.simulator.things()
     }
 
     /// How many of them are of this kind: `droplet`, `key`, …

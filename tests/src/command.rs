@@ -69,6 +69,7 @@ impl Cmd {
     ///
     /// # Panics
     /// When it cannot be started, is not done by its deadline, or leaves its streams open in another process.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn run(self) -> Output {
         self.spawn().wait()
@@ -87,6 +88,7 @@ impl Cmd {
     }
 
     /// Runs it and ends it with SIGKILL after `delay`, unless it was done before.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn run_killed_after(self, delay: Duration) -> Output {
         let mut running = self.spawn();
@@ -95,6 +97,7 @@ impl Cmd {
     }
 
     /// Runs it and ends it with SIGKILL as soon as it has written `marker`, unless it was done before.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn run_killed_at(self, marker: &str) -> Output {
         let within = self.deadline;

@@ -1,6 +1,7 @@
 //! An empty home for the program. Main type: [`Env`].
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,10 @@ pub struct Env {
     root: TempDir,
     vars: Vec<(OsString, OsString)>,
     names: Vec<(String, IpAddr)>,
+    /// Files of ours that every command finds in place of the system's.
+    in_place: Vec<(PathBuf, &'static str)>,
+    /// Locked while this user works with a cache that others have too.
+    cache: Option<File>,
 }
 
 impl Default for Env {
@@ -56,7 +61,7 @@ impl Env {
         let mut vars: Vec<_> = vars.into_iter().map(|(name, value)| (name.into(), value)).collect();
         // A debugging aid of whoever runs the tests, without effect on what is judged.
         vars.extend(std::env::var_os("RUST_BACKTRACE").map(|value| ("RUST_BACKTRACE".into(), value)));
-        Self { root, vars, names: Vec::new() }
+        Self { root, vars, names: Vec::new(), in_place: Vec::new(), cache: None }
     }
 
     /// The home folder.
@@ -91,9 +96,20 @@ impl Env {
     }
 
     /// Shares what the program caches (bundles) with other tests and later runs. Its own tests use an empty cache.
+    /// While a test does, `tests/lab/cache prune` takes nothing away.
     pub fn use_cache(&mut self, folder: &Path) {
         std::fs::create_dir_all(folder).expect("a cache folder");
+        let lock = File::options().create(true).append(true).open(folder.join("in-use")).expect("a file of our own");
+        lock.lock_shared().expect("a lock is waited for while bundles are pruned");
+        self.cache = Some(lock);
         self.set("XDG_CACHE_HOME", folder);
+    }
+
+    /// Ends what [`Self::use_cache`] promised: the folder stays, and may be pruned.
+    pub fn leave_cache(&mut self) {
+        self.cache = None;
+        let own = self.root.path().join("cache");
+        self.set("XDG_CACHE_HOME", own);
     }
 
     /// Makes `name` resolve to this address in every later command, without touching this computer's own names.
@@ -102,7 +118,24 @@ impl Env {
         self.names.push((name.to_owned(), address));
         let lines = self.names.iter().map(|(name, address)| format!("{address} {name}\n"));
         let text = std::iter::once("127.0.0.1 localhost\n::1 localhost\n".to_owned()).chain(lines).collect::<String>();
-        put(&self.root.path().join("hosts"), &text);
+        let hosts = self.root.path().join("hosts");
+        put(&hosts, &text);
+        self.put_in_place(hosts, "/etc/hosts");
+    }
+
+    /// Makes the home folder that of the account, too: OpenSSH looks there, and not into `HOME`. Needs root.
+    pub fn be_account(&mut self) {
+        let passwd = self.root.path().join("passwd");
+        put(
+            &passwd,
+            &format!("root:x:0:0:root:{}:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n", self.home().display()),
+        );
+        self.put_in_place(passwd, "/etc/passwd");
+    }
+
+    fn put_in_place(&mut self, file: PathBuf, of: &'static str) {
+        self.in_place.retain(|(_, known)| *known != of);
+        self.in_place.push((file, of));
     }
 
     /// Writes a file below the home folder, with its folders, and returns its path.
@@ -119,6 +152,7 @@ impl Env {
     }
 
     /// Runs `machine args…` to its end.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Output {
         self.machine(args).run()
@@ -128,6 +162,7 @@ impl Env {
     ///
     /// # Panics
     /// When this computer has none.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn docker(&self, args: &[&str]) -> Output {
         let docker = self.home().join("bin/docker");
@@ -136,6 +171,7 @@ impl Env {
     }
 
     /// Runs a script in the plain shell, with `machine` and `docker` on the path.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn sh(&self, script: &str) -> Output {
         self.command("sh", &["-c", script]).run()
@@ -145,11 +181,14 @@ impl Env {
     pub fn command(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Cmd {
         let mut cmd = Cmd::new(program, args, self.home());
         cmd.vars.clone_from(&self.vars);
-        if !self.names.is_empty() {
+        if !self.in_place.is_empty() {
             // Each exec keeps the pid, so signals reach the program itself.
-            let bind = r#"mount --bind "$1" /etc/hosts && shift && exec "$@""#;
+            let bind = r#"while [ "$1" != -- ]; do mount --bind "$1" "$2" && shift 2 || exit; done; shift; exec "$@""#;
             cmd.wrapper = ["unshare", "--mount", "sh", "-c", bind, "sh"].map(Into::into).into();
-            cmd.wrapper.push(self.root.path().join("hosts").into());
+            for (file, of) in &self.in_place {
+                cmd.wrapper.extend([file.into(), OsString::from(of)]);
+            }
+            cmd.wrapper.push("--".into());
         }
         cmd
     }

@@ -118,6 +118,7 @@ impl Lab {
     }
 
     /// The docker client on the lab's own engine: the hosts from outside, as their provider would see them.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     pub fn docker(&self, args: &[&str]) -> Output {
         self.engine.docker(args)
     }

@@ -172,16 +172,18 @@ impl LabHost {
     pub fn change_host_key(&self) {
         let script = "rm /etc/ssh/ssh_host_*; for kind in ed25519 ecdsa; do ssh-keygen -q -t $kind -N '' \
                       -f /etc/ssh/ssh_host_${kind}_key; done; systemctl restart ssh";
-        let _ = self.exec(script).success();
+        self.exec(script).success();
         self.await_ssh();
     }
 
     /// Looks at or changes the host from the side, as root and without SSH. Not the program's way in.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     pub fn exec(&self, script: &str) -> Output {
         self.engine.docker(&["exec", &self.id, "sh", "-c", script])
     }
 
     /// Runs a command over the system's SSH client, its host key checked.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn ssh(&self, user: &str, script: &str) -> Output {
         let known = self.config.path().join("known_hosts");
@@ -206,13 +208,13 @@ impl LabHost {
     /// Turns it off as its power button would; its disk stays.
     #[track_caller]
     pub fn stop(&self) {
-        let _ = self.engine.docker(&["stop", "--time", "20", &self.id]).success();
+        self.engine.docker(&["stop", "--time", "20", &self.id]).success();
     }
 
     /// Turns it on again and waits for its sshd.
     #[track_caller]
     pub fn power_on(&self) {
-        let _ = self.engine.docker(&["start", &self.id]).success();
+        self.engine.docker(&["start", &self.id]).success();
         self.come_up();
     }
 
@@ -226,19 +228,19 @@ impl LabHost {
     /// Cuts its power: nothing is told, nothing is synced.
     #[track_caller]
     pub fn cut_power(&self) {
-        let _ = self.engine.docker(&["kill", &self.id]).success();
+        self.engine.docker(&["kill", &self.id]).success();
     }
 
     /// Stops every process in it: its address still answers TCP (the kernel does), but never SSH.
     #[track_caller]
     pub fn freeze(&self) {
-        let _ = self.engine.docker(&["pause", &self.id]).success();
+        self.engine.docker(&["pause", &self.id]).success();
     }
 
     /// Lets it go on.
     #[track_caller]
     pub fn thaw(&self) {
-        let _ = self.engine.docker(&["unpause", &self.id]).success();
+        self.engine.docker(&["unpause", &self.id]).success();
     }
 
     /// Has a firewall before the host drop what comes for this TCP port. The host itself needs no iptables for it, and
@@ -275,7 +277,7 @@ impl LabHost {
         let program = if self.address.is_ipv6() { "ip6tables" } else { "iptables" };
         let mut words = vec![program, "--wait", action, "INPUT"];
         words.extend(rule.iter().map(String::as_str));
-        let _ = self.in_network(&words).success();
+        self.in_network(&words).success();
     }
 
     /// Runs a tool of this computer on the host's network.
@@ -289,11 +291,11 @@ impl LabHost {
     #[track_caller]
     fn come_up(&self) {
         if self.options.ipv6_only {
-            let _ = self.in_network(&["ip", "-4", "address", "flush", "dev", "eth0"]).success();
+            self.in_network(&["ip", "-4", "address", "flush", "dev", "eth0"]).success();
         }
         if self.network.options().internal {
             // Older engines set a default route all the same and only filter what takes it.
-            let _ = self.in_network(&["ip", "route", "flush", "exact", "0.0.0.0/0"]).success();
+            self.in_network(&["ip", "route", "flush", "exact", "0.0.0.0/0"]).success();
         }
         for rule in &self.rules {
             self.iptables("-I", rule);

@@ -1,6 +1,7 @@
 //! The harness: the real program as a user sees it, and real hosts to use it on.
 //!
 //! - [`Env`]: an empty home and a cleared environment, in which `machine`, `docker` and shells run.
+//! - [`Sshd`]: an sshd to log in to, and nothing behind it.
 //! - [`Lab`]: Debian hosts with systemd and sshd on this computer's own networks, and registries beside them.
 //! - [`until`]: the only way to wait.
 //!
@@ -23,34 +24,42 @@
 //! ```
 
 mod cloud;
+mod cloud_hosts;
 mod command;
-pub mod digitalocean;
-mod droplet_hosts;
+mod delayed_link;
 mod env;
-mod far_link;
+mod kill_times;
 mod lab;
 mod lab_host;
-mod moments;
 mod network;
 mod output;
 mod poll;
 mod pty;
 mod registry;
 mod running;
-mod skip;
+mod saved_state;
+pub mod simulators;
+mod sshd;
+mod transcript;
+
+#[doc(hidden)]
+pub use insta;
 
 pub use cloud::{Cloud, holding};
+pub use cloud_hosts::{CloudHosts, contract as digitalocean_contract, for_people as simulated_digitalocean};
 pub use command::Cmd;
-pub use droplet_hosts::{DropletHosts, contract as digitalocean_contract, for_people as simulated_digitalocean};
+pub use delayed_link::DelayedLink;
 pub use env::Env;
-pub use far_link::FarLink;
+pub use kill_times::KillTimes;
 pub use lab::Lab;
 pub use lab_host::{HostOptions, Init, LabHost, Suite};
-pub use moments::Moments;
+pub use machine_base::skipped;
 pub use network::{Network, NetworkOptions};
 pub use output::Output;
 pub use poll::until;
 pub use pty::Pty;
 pub use registry::{Registry, RegistryTls};
 pub use running::Running;
-pub use skip::skipped;
+pub use saved_state::SavedState;
+pub use sshd::{Agent, Sshd};
+pub use transcript::without_changing;

@@ -5,7 +5,6 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 /// A finished command: its exit code and everything it wrote.
-#[must_use = "judge it: `success()`, `failure(code)` or its fields"]
 #[derive(Debug, Clone)]
 pub struct Output {
     /// What was run, for people.

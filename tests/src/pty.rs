@@ -91,6 +91,7 @@ impl Pty {
     ///
     /// # Panics
     /// When it is not done by its deadline.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn wait(mut self) -> Output {
         let status = loop {

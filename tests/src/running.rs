@@ -152,6 +152,7 @@ impl Running {
     }
 
     /// Ends it with SIGKILL, unless it has ended.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn kill(mut self) -> Output {
         self.signal(Signal::KILL);
@@ -163,6 +164,7 @@ impl Running {
     /// # Panics
     /// When it is not done by its deadline. When its streams are still open after its end: some process it started
     /// holds them, and `$(machine …)` in a shell would hang.
+    #[must_use = "judge it: `success()`, `failure(code)`, `assert_output!` or its fields"]
     #[track_caller]
     pub fn wait(mut self) -> Output {
         let left = self.deadline.saturating_sub(self.started.elapsed());

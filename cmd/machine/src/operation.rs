@@ -4,14 +4,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use machine_base::Kind;
 use machine_host::{HostName, Store};
 use machine_provision::{Event, EventSink, Outcome, World};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::error::{CommandError, Kind};
+use crate::error::CommandError;
 use crate::report::{Report, ReportArgs};
-use crate::session::Session;
+use crate::session::{Names, Session};
 use crate::{signals, world};
 
 /// How many machines are worked on at once.
@@ -62,7 +63,7 @@ where
         let made = tokio::select! {
             made = work(sink.clone()) => made,
             _ = cancel.wait_for(|stop| *stop) => {
-                Err(CommandError::new(Kind::Interrupted, "stopped; nothing half-made is kept"))
+                Err(CommandError::new(Kind::Interrupted, "interrupted; nothing incomplete is kept"))
             }
         };
         let took = started.elapsed();
@@ -89,19 +90,25 @@ pub(crate) fn each<Op, Fut>(
     session: &Session,
     store: Store,
     args: &ReportArgs,
-    names: Vec<HostName>,
+    names: impl Into<Names>,
     op: Op,
 ) -> Result<(), CommandError>
 where
     Op: Fn(Arc<World>, HostName, Report) -> Fut,
     Fut: Future<Output = Result<(), CommandError>> + Send + 'static,
 {
-    let one = names.len() == 1;
+    let names: Names = names.into();
+    let one = names.is_one();
     run(session, store, args, |world, report| async move {
         let world = Arc::new(world);
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let mut running = JoinSet::new();
-        for name in names {
+        let mut codes = Vec::new();
+        for (name, error) in &names.unknown {
+            report.error(Some(name), error);
+            codes.push(error.exit_code());
+        }
+        for name in names.known {
             let work = op(Arc::clone(&world), name.clone(), report.clone());
             let slots = Arc::clone(&slots);
             running.spawn(async move {
@@ -109,7 +116,6 @@ where
                 (name, work.await)
             });
         }
-        let mut codes = Vec::new();
         while let Some(ended) = running.join_next().await {
             let (name, result) = match ended {
                 Ok((name, result)) => (Some(name), result),

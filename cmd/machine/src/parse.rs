@@ -77,11 +77,31 @@ fn refuse(error: &clap::Error) -> CommandError {
             if let Some((flag, hint)) = settings::flag_of_another(error) {
                 return CommandError::usage(format!("unexpected argument '{flag}'")).hint(hint);
             }
+            if let Some(missing) = not_there_yet(error) {
+                return missing;
+            }
             let _ = error.print();
             exit_code::USAGE
         }
     };
     CommandError::exit(code)
+}
+
+/// Commands that people look for and that are not there, with what does their work today.
+const NOT_THERE_YET: &[(&str, &str)] = &[
+    (
+        "rename",
+        "create a machine under the new name and remove the old one; images move with `docker save` and `docker load`",
+    ),
+    ("snapshot", "keep what matters in images (`docker commit`, `docker save`), or stop the machine and copy its disk"),
+    ("logs", "the engine's: machine ssh NAME sudo journalctl -u docker; containers': docker logs"),
+];
+
+fn not_there_yet(error: &clap::Error) -> Option<CommandError> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let (name, instead) = NOT_THERE_YET.iter().find(|(name, _)| name == typed)?;
+    Some(CommandError::usage(format!("there is no `{name}` yet")).hint(*instead))
 }
 
 /// The tree with every built-in driver's flags.

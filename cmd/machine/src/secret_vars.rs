@@ -37,7 +37,7 @@ pub(crate) fn get(name: &str) -> Option<OsString> {
 fn names() -> impl Iterator<Item = String> {
     let passphrase = env_vars::MACHINE_CREDENTIALS_PASSPHRASE.get();
     let passphrase = passphrase.and_then(|reference| reference.strip_prefix("env:").map(str::to_owned));
-    BuiltIn.all().flat_map(|driver| driver.describe().secrets).flat_map(|note| note.env).chain(passphrase)
+    BuiltIn.all().flat_map(|driver| &driver.description().secrets).flat_map(|note| note.env.clone()).chain(passphrase)
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use machine_base::Kind;
 use machine_host::{HostName, MachinePaths, Record, Store};
 
 use crate::cli::Global;
 use crate::env_vars;
-use crate::error::{CommandError, Kind};
+use crate::error::CommandError;
 use crate::output::Stdout;
 
 /// One run of the program.
@@ -33,11 +34,16 @@ pub(crate) struct Machine {
 
 /// Where the store is: as typed, else as the variable says, else in the platform's data folder.
 pub(crate) fn storage_path(typed: Option<&Path>) -> Result<PathBuf, CommandError> {
-    use etcetera::BaseStrategy as _;
     if let Some(path) = typed.map(Path::to_owned).or_else(|| env_vars::MACHINE_STORAGE_PATH.get_os().map(PathBuf::from))
     {
         return Ok(path);
     }
+    data_dir()
+}
+
+/// This program's folder in the platform's data folder: where the store is when nobody names another.
+pub(crate) fn data_dir() -> Result<PathBuf, CommandError> {
+    use etcetera::BaseStrategy as _;
     let base = etcetera::choose_base_strategy().map_err(|e| {
         CommandError::failure("cannot tell where to keep machines")
             .caused_by(&e)
@@ -87,30 +93,42 @@ impl Session {
         }
     }
 
-    /// The machines typed, each once, or `default`. All must exist: nothing is begun otherwise.
-    pub(crate) fn names(&self, store: &Store, typed: &[String]) -> Result<Vec<HostName>, CommandError> {
+    /// The machines typed, each once, or `default`. Each is on its own: what is not there hinders nothing else.
+    ///
+    /// # Errors
+    /// None of them is there.
+    pub(crate) fn names(&self, store: &Store, typed: &[String]) -> Result<Names, CommandError> {
         if typed.is_empty() {
-            return Ok(vec![self.name(store, None)?]);
+            return Ok(vec![self.name(store, None)?].into());
         }
-        let mut names = Vec::new();
-        let mut unknown = Vec::new();
-        for name in typed {
-            let name = parse_name(name)?;
-            if !store.exists(&name) {
-                unknown.push(name);
-            } else if !names.contains(&name) {
-                names.push(name);
-            }
+        let mut names = self.each_name(store, typed);
+        if !names.known.is_empty() {
+            return Ok(names);
         }
-        match unknown.as_slice() {
-            [] => Ok(names),
-            [one] => Err(machine_host::Error::NoMachine(one.clone()).into()),
-            several => {
-                let list: Vec<String> = several.iter().map(|name| format!("\"{name}\"")).collect();
+        let not_there = |(_, error): &(String, CommandError)| error.kind() == Kind::NotFound;
+        match names.unknown.len() {
+            1 => Err(names.unknown.remove(0).1),
+            _ if names.unknown.iter().all(not_there) => {
+                let list: Vec<String> = names.unknown.iter().map(|(name, _)| format!("\"{name}\"")).collect();
                 Err(CommandError::new(Kind::NotFound, format!("machines {} do not exist", list.join(", ")))
                     .hint("`machine ls` lists the machines there are"))
             }
+            _ => Ok(names),
         }
+    }
+
+    /// The machines typed, each once.
+    pub(crate) fn each_name(&self, store: &Store, typed: &[String]) -> Names {
+        let mut names = Names::default();
+        for text in typed {
+            match self.name(store, Some(text)) {
+                Ok(name) if names.known.contains(&name) => {}
+                Ok(name) => names.known.push(name),
+                Err(_) if names.unknown.iter().any(|(known, _)| known == text) => {}
+                Err(error) => names.unknown.push((text.clone(), error)),
+            }
+        }
+        names
     }
 
     /// The machine typed, or `default`, with its record.
@@ -128,6 +146,28 @@ impl Session {
     }
 }
 
+/// Machines as they were typed.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Those there are, each once.
+    pub(crate) known: Vec<HostName>,
+    /// The others, and what is wrong with each.
+    pub(crate) unknown: Vec<(String, CommandError)>,
+}
+
+impl Names {
+    /// Nobody must be told which one it is about.
+    pub(crate) fn is_one(&self) -> bool {
+        self.known.len() + self.unknown.len() == 1
+    }
+}
+
+impl From<Vec<HostName>> for Names {
+    fn from(known: Vec<HostName>) -> Self {
+        Self { known, unknown: Vec::new() }
+    }
+}
+
 /// A name as typed, judged.
 pub(crate) fn parse_name(name: &str) -> Result<HostName, CommandError> {
     Ok(name.parse::<HostName>()?)
@@ -142,8 +182,7 @@ impl Machine {
                 .hint(format!("`machine rm {name}` finishes that")));
         }
         // A driver that cannot tell says nothing of the kind.
-        let off = ["stopped", "stopping", "paused", "saved", "gone"];
-        if let Some(power) = self.record.power.as_deref().filter(|power| off.contains(power)) {
+        if let Some(power) = self.record.power.filter(|power| power.is_off()) {
             return Err(CommandError::failure(format!("machine \"{name}\" is {power}"))
                 .hint(format!("`machine start {name}` starts it")));
         }
@@ -162,6 +201,6 @@ impl Machine {
     pub(crate) fn unfinished(&self) -> CommandError {
         let name = &self.name;
         CommandError::failure(format!("machine \"{name}\" is not finished"))
-            .hint(format!("`machine create {name}` goes on, `machine rm {name}` gives up"))
+            .hint(format!("`machine create {name}` continues it, `machine rm {name}` removes it"))
     }
 }

@@ -6,14 +6,14 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
-use machine_driver::AnyDriver;
+use machine_driver::{AnyDriver, Takes, Typed};
 use machine_host::{Reference, Secret};
 use machine_provision::{GivenSecret, GivenSecrets};
 
 use crate::config::Config;
 use crate::drivers::{self, BuiltIn};
 use crate::env_vars;
-use crate::error::CommandError;
+use crate::error::{CommandError, exit_code};
 
 /// The driver `create` shall use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,23 +73,11 @@ fn typed_driver(args: &[OsString]) -> Option<String> {
 /// Adds a driver's flags to `create`, with their defaults from the config file.
 ///
 /// None may be required by clap: a machine that is there already needs none. Drivers refuse what is missing when their
-/// settings are settled.
+/// settings are decided.
 pub(crate) fn add_flags(create: Command, driver: &dyn AnyDriver, config: &Config) -> Result<Command, CommandError> {
-    let about = driver.describe();
-    let flags = config.apply_to_driver(&about.name, driver.flags())?;
-    let heading = format!("Options of driver {}", about.name);
-    let groups: Vec<_> = flags.get_groups().cloned().collect();
-    let mut create = create;
-    for arg in flags.get_arguments() {
-        if matches!(arg.get_id().as_str(), "help" | "version") {
-            continue;
-        }
-        create = create.arg(arg.clone().help_heading(heading.clone()));
-    }
-    for group in groups {
-        create = create.group(group);
-    }
-    Ok(create)
+    let flags = config.apply_to_driver(driver)?;
+    let heading = format!("Options of driver {}", driver.name());
+    Ok(create.args(flags.get_arguments().map(|arg| arg.clone().help_heading(heading.clone()))))
 }
 
 /// A variable that is set to nothing counts as unset, for every flag of every command; help shows names, never values.
@@ -107,16 +95,61 @@ pub(crate) fn without_empty_variables(command: Command) -> Command {
 
 /// Whether any of a driver's flags was typed. Secrets do not count: another token is no other wish.
 pub(crate) fn any_typed(driver: &dyn AnyDriver, matches: &ArgMatches) -> bool {
-    let secrets = driver.describe().secrets;
-    let ids = driver.flags().get_arguments().map(|arg| arg.get_id().to_string()).collect::<Vec<_>>();
-    ids.iter().any(|id| secrets.iter().all(|note| note.flag != *id) && typed(matches, id))
+    driver.description().flags.iter().any(|flag| typed(matches, &flag.name))
+}
+
+/// Ends the program like any other wrong word on a command line, where a value is none that its flag takes.
+pub(crate) fn check_words(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<(), CommandError> {
+    let refusal = match drivers::wait(driver.read_flags(words(driver, matches)?)) {
+        Ok(()) => return Ok(()),
+        Err(refusal) => refusal,
+    };
+    let causes: String = refusal.causes.iter().map(|cause| format!("\n  {cause}")).collect();
+    let text = format!("{}{causes}\n\nFor more information, try '--help'.\n", refusal.message);
+    // A reader that has left has seen enough.
+    let _ = clap::Error::raw(clap::error::ErrorKind::ValueValidation, text).print();
+    Err(CommandError::exit(exit_code::USAGE))
+}
+
+/// A driver's settings, of what was typed, what its variables and what the config file say.
+pub(crate) fn configure(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<serde_json::Value, CommandError> {
+    Ok(drivers::wait(driver.configure(words(driver, matches)?))?)
+}
+
+/// What the command line makes of a driver's flags, each in one word: secrets are not among them, and what the driver has
+/// built in is its own to add.
+fn words(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<Typed, CommandError> {
+    let mut words = Typed { dir: crate::world::working_dir()?, ..Typed::default() };
+    for flag in &driver.description().flags {
+        let id = flag.name.as_str();
+        if matches.try_contains_id(id).is_err() {
+            continue;
+        }
+        let source = matches.value_source(id);
+        let values: Vec<String> = match flag.takes {
+            Takes::Nothing => vec![matches.get_flag(id).to_string()],
+            Takes::One | Takes::Many => matches.get_many::<String>(id).into_iter().flatten().cloned().collect(),
+        };
+        match (source, &flag.variable) {
+            (Some(ValueSource::EnvVariable), Some(name)) => {
+                words.variables.extend(values.into_iter().map(|value| (name.clone(), value)));
+            }
+            // The driver knows it.
+            (Some(ValueSource::DefaultValue), _) if values == flag.default => {}
+            _ if flag.takes == Takes::Nothing => {
+                words.args.extend(values.iter().filter(|value| *value == "true").map(|_| format!("--{id}")));
+            }
+            _ => words.args.extend(values.iter().map(|value| format!("--{id}={value}"))),
+        }
+    }
+    Ok(words)
 }
 
 /// The driver's secrets that stand on the command line or, as references, in the config file. Variables are looked at when
 /// they are needed.
 pub(crate) fn secrets(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<GivenSecrets, CommandError> {
     let mut given = GivenSecrets::new();
-    for note in driver.describe().secrets {
+    for note in &driver.description().secrets {
         if matches.try_contains_id(&note.flag).is_err() {
             continue;
         }
@@ -127,21 +160,21 @@ pub(crate) fn secrets(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<Gi
         }
         let given_secret =
             if typed(matches, &note.flag) { GivenSecret::Typed(value) } else { GivenSecret::Default(value) };
-        given.insert(note.name, given_secret);
+        given.insert(note.name.clone(), given_secret);
     }
     Ok(given)
 }
 
-/// What `create` would settle for this driver where nothing is typed: by variables, the config file and its own defaults.
+/// What `create` would use for this driver where nothing is typed: by variables, the config file and its own defaults.
 pub(crate) fn defaults(
     driver: &dyn AnyDriver,
     config: &Config,
 ) -> Result<(serde_json::Value, GivenSecrets), CommandError> {
     let command = without_empty_variables(add_flags(Command::new("create"), driver, config)?);
     let matches = command.try_get_matches_from(["create"]).map_err(|e| {
-        CommandError::usage(format!("the defaults of driver {} cannot be used", driver.describe().name)).caused_by(&e)
+        CommandError::usage(format!("the defaults of driver {} cannot be used", driver.name())).caused_by(&e)
     })?;
-    Ok((driver.settings(&matches, &crate::world::working_dir()?)?, secrets(driver, &matches)?))
+    Ok((configure(driver, &matches)?, secrets(driver, &matches)?))
 }
 
 /// Whether a flag stands on the command line.
@@ -153,15 +186,19 @@ pub(crate) fn typed(matches: &ArgMatches, id: &str) -> bool {
 pub(crate) fn flag_of_another(error: &clap::Error) -> Option<(String, String)> {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
     let long = flag.split('=').next()?.trim().trim_start_matches("--");
-    let owner = BuiltIn.all().find(|driver| driver.flags().get_arguments().any(|arg| arg.get_long() == Some(long)))?;
-    let name = owner.describe().name;
+    let has = |driver: &&dyn AnyDriver| {
+        let about = driver.description();
+        about.flags.iter().any(|flag| flag.name == long) || about.secrets.iter().any(|note| note.flag == long)
+    };
+    let owner = BuiltIn.all().find(has)?;
+    let name = owner.name();
     Some((format!("--{long}"), format!("it is a flag of driver {name}: add `-d {name}` to use it")))
 }
 
 /// There is no such driver.
 pub(crate) fn unknown_driver(choice: &Choice) -> CommandError {
     let names = BuiltIn.names().join(", ");
-    let error = CommandError::usage(format!("there is no driver \"{}\" here", choice.name)).before_anything();
+    let error = CommandError::usage(format!("unknown driver \"{}\"", choice.name)).before_anything();
     if choice.typed {
         error.hint(format!("the drivers are {names}"))
     } else {

@@ -1,6 +1,8 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks the running operation to stop and save, the second ends the program at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks the running operation to stop and save, the second ends the program at once,
+//! and so does time: what cannot be asked (a system call that does not return) must not keep it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -10,6 +12,9 @@ static LAST: AtomicU8 = AtomicU8::new(0);
 const SIGHUP: u8 = 1;
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;
+
+/// How long an operation may take to stop and save. What was saved before is not lost by a longer one's end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// 128 and the signal's number, as shells count; 130 where an operation was interrupted otherwise.
 pub(crate) fn exit_code() -> u8 {
@@ -56,12 +61,18 @@ pub(crate) fn watch() -> std::io::Result<watch::Receiver<bool>> {
 fn note(number: u8, sender: &watch::Sender<bool>) {
     let before = LAST.swap(number, Ordering::SeqCst);
     if before != 0 || crate::world::ASKING.load(Ordering::SeqCst) {
-        #[expect(
-            clippy::exit,
-            reason = "the user asked twice, or a question stands and nothing has begun: nothing may delay the end"
-        )]
-        std::process::exit(i32::from(exit_code()));
+        end();
     }
-    crate::output::say("stopping: the state is being saved (once more to end at once)");
+    crate::output::say("stopping: saving the state (interrupt again to stop at once)");
     let _ = sender.send(true);
+    tokio::spawn(async {
+        tokio::time::sleep(PATIENCE).await;
+        crate::output::say("it does not stop by itself: ended");
+        end();
+    });
+}
+
+#[expect(clippy::exit, reason = "asked twice, or asked long ago, or nothing has begun: nothing may delay the end")]
+fn end() -> ! {
+    std::process::exit(i32::from(exit_code()))
 }

@@ -4,7 +4,6 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use machine_engine::{BuildEnv, Cache};
 use machine_host::Store;
@@ -20,9 +19,6 @@ use crate::session::Session;
 
 /// A question stands on the terminal: a signal then ends the program at once.
 pub(crate) static ASKING: AtomicBool = AtomicBool::new(false);
-
-/// How long a download may take to begin; the whole of it may take longer.
-const CONNECT: Duration = Duration::from_secs(20);
 
 /// Builds it.
 pub(crate) fn build(
@@ -40,6 +36,7 @@ pub(crate) fn build(
         build: build_env(session)?,
         user: user_files()?,
         cache_dir: cache_dir()?,
+        data_dir: crate::session::data_dir()?,
         runtime_dir: runtime_dir()?,
         working_dir: working_dir()?,
         program: std::env::current_exe()
@@ -91,12 +88,7 @@ pub(crate) fn disks() -> Result<machine_guest::Disks, CommandError> {
 
 /// What building a bundle may use.
 pub(crate) fn build_env(session: &Session) -> Result<BuildEnv, CommandError> {
-    let http = reqwest::Client::builder()
-        .user_agent(concat!("machine/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT)
-        .build()
-        .map_err(|e| CommandError::failure("cannot set up downloads").caused_by(&e))?;
-    let mut env = BuildEnv::new(http);
+    let mut env = BuildEnv::new();
     env.debian_mirror = mirror(env_vars::MACHINE_DEBIAN_MIRROR)?;
     if let Some(base) = mirror(env_vars::MACHINE_DOCKER_MIRROR)? {
         env.docker_repo.base = base;
@@ -107,8 +99,9 @@ pub(crate) fn build_env(session: &Session) -> Result<BuildEnv, CommandError> {
 
 fn mirror(variable: EnvVar) -> Result<Option<reqwest::Url>, CommandError> {
     let Some(text) = variable.get() else { return Ok(None) };
-    let url =
-        text.parse().map_err(|e| CommandError::usage(format!("{} is no URL: {text}", variable.name)).caused_by(&e))?;
+    let url = text
+        .parse()
+        .map_err(|e| CommandError::usage(format!("{} is not a URL: {text}", variable.name)).caused_by(&e))?;
     Ok(Some(url))
 }
 
@@ -192,7 +185,7 @@ pub(crate) fn confirm(question: &str) -> Option<bool> {
         return None;
     }
     let mut err = std::io::stderr().lock();
-    err.write_all(question.as_bytes()).and_then(|()| err.flush()).ok()?;
+    err.write_all(crate::output::visible::lines(question).as_bytes()).and_then(|()| err.flush()).ok()?;
     drop(err);
     ASKING.store(true, Ordering::SeqCst);
     let mut answer = String::new();

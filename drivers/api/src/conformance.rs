@@ -1,10 +1,11 @@
 //! The suite every driver passes over its provider's simulator, in process or over a plugin's pipe.
 //!
-//! A driver's test implements [`World`] and calls [`assert_conforms`]. The suite plays the core: it keeps what the core
+//! A driver's tests implement [`World`] and call [`assert_conforms`] and [`assert_conforms_behind_a_pipe`]. The suite plays the core: it keeps what the core
 //! would have saved, forgets what a kill would have lost, and looks at the provider, not at the driver's word.
 
 mod account;
-mod play;
+mod piped;
+mod simulated_core;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use self::account::{listed, planned};
-use self::play::{Play, Saving, lock};
-use crate::{AnyDriver, BoxFuture, Driver, Power, Stop};
+use self::piped::Piped;
+use self::simulated_core::{Saving, SimulatedCore, lock};
+use crate::{Ability, AnyDriver, BoxFuture, Diagnostic, Driver, InProcess, Power, Stop, Typed};
 
 /// What can be made to happen to a call that changes something at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +42,8 @@ pub trait World: Send + Sync {
     /// Everything that exists at the provider, one name a thing (machines, disks, addresses, keys, …).
     fn things(&self) -> BoxFuture<'_, Vec<String>>;
 
-    /// How many machines carry this id at the provider.
+    /// How many machines carry this id at the provider. Asked only of drivers that make them.
     fn machines<'a>(&'a self, machine_id: &'a str) -> BoxFuture<'a, usize>;
-
-    /// Whether this driver makes machines. One for existing hosts has none to count and none that can be gone.
-    fn makes_machines(&self) -> bool {
-        true
-    }
 
     /// Secret settings by name, as the core would resolve them.
     fn secrets(&self) -> BTreeMap<String, String> {
@@ -101,6 +98,7 @@ pub const PROPERTIES: &[&str] = &[
     "remove works after any stage, and twice",
     "remove leaves what is not ours",
     "inspect after remove says gone",
+    "what exists is told by its id without asking anybody",
     "fields of other versions stay",
     "the power switch can be used twice",
     "everything is listed, and can be deleted from the list",
@@ -108,12 +106,23 @@ pub const PROPERTIES: &[&str] = &[
     "no secret appears in any text",
 ];
 
-/// Panics with every broken promise.
+/// Panics with every broken promise of the driver in this process.
 ///
 /// # Panics
 /// If there is one; this is for tests.
 pub async fn assert_conforms<W: World>(new: impl Fn() -> W) {
-    let broken = violations(new).await;
+    none_is_broken(&violations(new).await);
+}
+
+/// The same tests with every call and every answer made into text and back, as a plugin's pipe does.
+///
+/// # Panics
+/// If there is a broken promise; this is for tests.
+pub async fn assert_conforms_behind_a_pipe<W: World>(new: impl Fn() -> W) {
+    none_is_broken(&violations_behind_a_pipe(new).await);
+}
+
+fn none_is_broken(broken: &[Violation]) {
     let list: Vec<String> = broken.iter().map(|v| format!("  {}: {}", v.property, v.seen)).collect();
     assert!(broken.is_empty(), "the driver breaks promises:\n{}", list.join("\n"));
 }
@@ -123,21 +132,31 @@ type Attempt<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
 
 /// Tries every promise in a new world each, and returns the broken ones.
 pub async fn violations<W: World>(new: impl Fn() -> W) -> Vec<Violation> {
+    tried(&new).await
+}
+
+/// The same behind a pipe.
+pub async fn violations_behind_a_pipe<W: World>(new: impl Fn() -> W) -> Vec<Violation> {
+    tried(&|| Piped(new())).await
+}
+
+async fn tried<W: World>(new: &impl Fn() -> W) -> Vec<Violation> {
     let mut broken = Vec::new();
-    let tries: [Attempt<'_>; 13] = [
-        Box::pin(check_changes_nothing(&new)),
-        Box::pin(settings_survive(&new)),
-        Box::pin(stages_twice(&new)),
-        Box::pin(failing(&new)),
-        Box::pin(killed(&new)),
-        Box::pin(remove_anytime(&new)),
-        Box::pin(others_stay(&new)),
-        Box::pin(gone(&new)),
-        Box::pin(unknown_fields(&new)),
-        Box::pin(power(&new)),
-        Box::pin(listed(&new)),
-        Box::pin(planned(&new)),
-        Box::pin(no_secrets(&new)),
+    let tries: [Attempt<'_>; 14] = [
+        Box::pin(check_changes_nothing(new)),
+        Box::pin(settings_survive(new)),
+        Box::pin(stages_twice(new)),
+        Box::pin(failing(new)),
+        Box::pin(killed(new)),
+        Box::pin(remove_anytime(new)),
+        Box::pin(others_stay(new)),
+        Box::pin(gone(new)),
+        Box::pin(told(new)),
+        Box::pin(unknown_fields(new)),
+        Box::pin(power(new)),
+        Box::pin(listed(new)),
+        Box::pin(planned(new)),
+        Box::pin(no_secrets(new)),
     ];
     for (property, outcome) in PROPERTIES.iter().copied().zip(tries) {
         if let Err(seen) = outcome.await {
@@ -151,83 +170,97 @@ pub async fn violations<W: World>(new: impl Fn() -> W) -> Vec<Violation> {
 ///
 /// # Errors
 /// Says what was lost.
-pub fn settings_round_trip<D: Driver>(driver: &D, arguments: &[String], working_dir: &Path) -> Result<Value, String> {
-    let value = parse(driver, arguments, working_dir)?;
+pub fn settings_round_trip<D: Driver>(
+    driver: &InProcess<D>,
+    arguments: &[String],
+    working_dir: &Path,
+) -> Result<Value, String> {
+    let settings = driver.settings(&typed(arguments, working_dir)).map_err(|e| refused(&e))?;
+    let value = serde_json::to_value(&settings).map_err(|e| e.to_string())?;
     let typed: D::Settings =
         serde_json::from_value(value.clone()).map_err(|e| format!("stored settings do not read back: {e}"))?;
     let again = serde_json::to_value(&typed).map_err(|e| e.to_string())?;
     if again == value { Ok(value) } else { Err(format!("{value} came back as {again}")) }
 }
 
-fn parse(driver: &dyn AnyDriver, arguments: &[String], working_dir: &Path) -> Result<Value, String> {
-    let words = std::iter::once("create".to_owned()).chain(arguments.iter().cloned());
-    let matches = driver
-        .flags()
-        .no_binary_name(false)
-        .try_get_matches_from(words)
-        .map_err(|e| format!("flags are refused: {e}"))?;
-    driver.settings(&matches, working_dir).map_err(|e| format!("settings are refused: {e}"))
+fn typed(arguments: &[String], working_dir: &Path) -> Typed {
+    Typed { args: arguments.to_vec(), variables: BTreeMap::new(), dir: working_dir.to_owned() }
 }
 
-async fn check_changes_nothing<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+fn refused(e: &Diagnostic) -> String {
+    format!("settings are refused: {e}{}", e.causes.iter().map(|cause| format!(": {cause}")).collect::<String>())
+}
+
+async fn parse(driver: &dyn AnyDriver, arguments: &[String], working_dir: &Path) -> Result<Value, String> {
+    let typed = typed(arguments, working_dir);
+    driver.read_flags(typed.clone()).await.map_err(|e| refused(&e))?;
+    driver.configure(typed).await.map_err(|e| refused(&e))
+}
+
+async fn check_changes_nothing<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     let world = new();
-    let play = Play::new(&world, "a")?;
+    let core = SimulatedCore::new(&world, "a").await?;
     for when in ["before creation", "after creation"] {
-        let (things, saved) = (world.things().await, lock(&play.saved).clone());
-        play.check().await?;
-        play.check().await?;
+        let (things, saved) = (world.things().await, lock(&core.saved).clone());
+        core.check().await?;
+        core.check().await?;
         same(&things, &world.things().await, &format!("check changed what exists {when}"))?;
-        if *lock(&play.saved) != saved {
+        if *lock(&core.saved) != saved {
             return Err(format!("check saved something {when}"));
         }
-        play.stages_from(0, false).await?;
+        core.stages_from(0, false).await?;
     }
     let things = world.things().await;
-    play.inspect().await?;
+    core.inspect().await?;
     same(&things, &world.things().await, "inspect changed what exists")
 }
 
-async fn settings_survive<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+async fn settings_survive<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     let world = new();
-    let play = Play::new(&world, "a")?;
-    let again = parse(&*world.driver(), &world.arguments(), &world.folder())?;
-    if again != play.settings {
-        return Err(format!("the same flags gave {} and {again}", play.settings));
+    let core = SimulatedCore::new(&world, "a").await?;
+    let driver = world.driver();
+    let again = parse(&*driver, &world.arguments(), &world.folder()).await?;
+    if again != core.settings {
+        return Err(format!("the same flags gave {} and {again}", core.settings));
     }
-    let stored: Value = serde_json::from_str(&play.settings.to_string()).map_err(|e| e.to_string())?;
-    if stored != play.settings || !stored.is_object() {
-        return Err(format!("{} is stored as {stored}", play.settings));
+    let stored: Value = serde_json::from_str(&core.settings.to_string()).map_err(|e| e.to_string())?;
+    if stored != core.settings || !stored.is_object() {
+        return Err(format!("{} is stored as {stored}", core.settings));
     }
-    play.check().await
+    let arch = core.bounded("arch", driver.arch(&stored)).await?;
+    if core.bounded("arch", driver.arch(&again)).await? != arch {
+        return Err("the same settings lead to two processors".to_owned());
+    }
+    core.check().await
 }
 
-async fn stages_twice<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+async fn stages_twice<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     let world = new();
-    let play = Play::new(&world, "a")?;
-    for stage in 0..play.stages() {
-        play.stage(stage, false).await?;
+    let core = SimulatedCore::new(&world, "a").await?;
+    for stage in 0..core.stages() {
+        core.stage(stage, false).await?;
         let things = world.things().await;
         for resumed in [true, false] {
-            play.stage(stage, resumed).await?;
+            core.stage(stage, resumed).await?;
             same(&things, &world.things().await, &format!("stage {stage} run again (resumed: {resumed})"))?;
         }
     }
     // The whole list from the top, as `provision` does.
     let things = world.things().await;
-    play.stages_from(0, true).await?;
+    core.stages_from(0, true).await?;
     same(&things, &world.things().await, "all stages run again")?;
-    play.expect_one(things.len(), "after every stage ran twice").await
+    core.expect_one(things.len(), "after every stage ran twice").await
 }
 
 /// How many things an undisturbed creation leaves.
 async fn undisturbed<W: World>(new: &impl Fn() -> W) -> Result<usize, String> {
     let world = new();
-    Play::new(&world, "a")?.stages_from(0, false).await?;
+    SimulatedCore::new(&world, "a").await?.stages_from(0, false).await?;
     Ok(world.things().await.len())
 }
 
-async fn failing<W: World>(new: impl Fn() -> W) -> Result<(), String> {
-    let things = undisturbed(&new).await?;
+async fn failing<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
+    let things = undisturbed(new).await?;
     for trouble in [Trouble::Refused, Trouble::Lost] {
         // Bounded, in case a world never stops striking.
         for call in 1..200 {
@@ -235,12 +268,12 @@ async fn failing<W: World>(new: impl Fn() -> W) -> Result<(), String> {
             if !world.arrange(call, trouble) {
                 break;
             }
-            let play = Play::new(&world, "a")?;
+            let core = SimulatedCore::new(&world, "a").await?;
             let mut stage = 0;
             let mut resumed = false;
             let mut failures = 0;
-            while stage < play.stages() {
-                match play.stage(stage, resumed).await {
+            while stage < core.stages() {
+                match core.stage(stage, resumed).await {
                     Ok(()) => (stage, resumed) = (stage + 1, false),
                     Err(e) if failures == 2 => {
                         return Err(format!("call {call} was {trouble:?}, and going on failed: {e}"));
@@ -248,7 +281,7 @@ async fn failing<W: World>(new: impl Fn() -> W) -> Result<(), String> {
                     Err(_) => (failures, resumed) = (failures + 1, true),
                 }
             }
-            play.expect_one(things, &format!("after call {call} was {trouble:?} and creation went on")).await?;
+            core.expect_one(things, &format!("after call {call} was {trouble:?} and creation went on")).await?;
             if !world.struck() {
                 break;
             }
@@ -257,51 +290,59 @@ async fn failing<W: World>(new: impl Fn() -> W) -> Result<(), String> {
     Ok(())
 }
 
-async fn killed<W: World>(new: impl Fn() -> W) -> Result<(), String> {
-    let things = undisturbed(&new).await?;
-    let stages = Play::new(&new(), "a")?.stages();
+async fn killed<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
+    let things = undisturbed(new).await?;
+    let stages = SimulatedCore::new(&new(), "a").await?.stages();
     for stage in 0..stages {
-        for (save, lists) in [(None, 0), (None, 2)].into_iter().chain((1..50).map(|n| (Some(n), 0))) {
+        // What was saved is there, so with lists that lag a death at the end, and one at each save; without them even what
+        // was saved may be missing.
+        let saves = |lists| (1..50).map(move |n| (Some(n), lists));
+        let mut reached_all = [false; 2];
+        for (save, lists) in [(None, 0), (None, 2)].into_iter().chain(saves(0)).chain(saves(2)) {
+            if save.is_some() && reached_all[usize::from(lists > 0)] {
+                continue;
+            }
             let world = new();
-            let play = Play::new(&world, "a")?;
+            let core = SimulatedCore::new(&world, "a").await?;
             for earlier in 0..stage {
-                play.stage(earlier, false).await?;
+                core.stage(earlier, false).await?;
             }
             if lists > 0 && !world.lag(lists) {
                 continue;
             }
-            let reached = play.stage_killed(stage, save).await?;
+            let reached = core.stage_killed(stage, save, lists == 0).await?;
             if !reached {
-                break;
+                reached_all[usize::from(lists > 0)] = true;
+                continue;
             }
             let mut when = save.map_or_else(|| "at its end".to_owned(), |n| format!("at save {n}"));
             if lists > 0 {
                 when += ", while the provider's lists lag";
             }
-            play.stages_from(stage, true).await.map_err(|e| format!("killed in stage {stage} {when}: {e}"))?;
-            play.expect_one(things, &format!("after a kill in stage {stage} {when}")).await?;
+            core.stages_from(stage, true).await.map_err(|e| format!("killed in stage {stage} {when}: {e}"))?;
+            core.expect_one(things, &format!("after a kill in stage {stage} {when}")).await?;
         }
     }
     Ok(())
 }
 
-async fn remove_anytime<W: World>(new: impl Fn() -> W) -> Result<(), String> {
-    let stages = Play::new(&new(), "a")?.stages();
+async fn remove_anytime<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
+    let stages = SimulatedCore::new(&new(), "a").await?.stages();
     for done in 0..=stages {
         for forgotten in [false, true] {
             let world = new();
             let before = world.things().await;
-            let play = Play::new(&world, "a")?;
+            let core = SimulatedCore::new(&world, "a").await?;
             for stage in 0..done {
                 if forgotten && stage + 1 == done {
-                    play.stage_killed(stage, None).await?;
+                    core.stage_killed(stage, None, true).await?;
                 } else {
-                    play.stage(stage, false).await?;
+                    core.stage(stage, false).await?;
                 }
             }
             let when = format!("after {done} stages{}", if forgotten { ", the last one not saved" } else { "" });
             for time in ["the first time", "again"] {
-                play.remove().await.map_err(|e| format!("{when}, {time}: {e}"))?;
+                core.remove().await.map_err(|e| format!("{when}, {time}: {e}"))?;
                 same(&before, &world.things().await, &format!("removed {when}, {time}"))?;
             }
         }
@@ -309,67 +350,78 @@ async fn remove_anytime<W: World>(new: impl Fn() -> W) -> Result<(), String> {
     Ok(())
 }
 
-async fn others_stay<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+async fn others_stay<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     let world = new();
-    let other = Play::new(&world, "other")?;
+    let other = SimulatedCore::new(&world, "other").await?;
     other.stages_from(0, false).await?;
     let things = world.things().await;
-    let ours = Play::new(&world, "ours")?;
+    let ours = SimulatedCore::new(&world, "ours").await?;
     ours.remove().await?;
     same(&things, &world.things().await, "removing a machine that was never made")?;
     ours.stages_from(0, false).await?;
     ours.remove().await?;
     same(&things, &world.things().await, "removing ours")?;
-    if world.makes_machines() && world.machines(&other.id).await != 1 {
+    if simulated_core::makes_machines(&world) && world.machines(&other.id).await != 1 {
         return Err("removing ours removed another machine".to_owned());
     }
     Ok(())
 }
 
-async fn gone<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+async fn gone<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     let world = new();
-    let play = Play::new(&world, "a")?;
-    play.stages_from(0, false).await?;
-    let status = play.inspect().await?;
+    let core = SimulatedCore::new(&world, "a").await?;
+    core.stages_from(0, false).await?;
+    let status = core.inspect().await?;
     if status.power == Power::Gone {
         return Err("gone is said of a machine that is there".to_owned());
     }
     if status.ssh.is_none() && status.engine.is_none() {
         return Err("a finished machine has neither SSH nor engine".to_owned());
     }
-    play.remove().await?;
-    let power = play.inspect().await?.power;
-    if world.makes_machines() && power != Power::Gone {
+    core.remove().await?;
+    let power = core.inspect().await?.power;
+    if simulated_core::makes_machines(&world) && power != Power::Gone {
         return Err(format!("{power:?} is said of a machine that was removed"));
     }
     Ok(())
 }
 
-async fn unknown_fields<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+async fn told<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     let world = new();
-    let mut play = Play::new(&world, "a")?;
-    play.settings["from-another-version"] = json!({"kept": true});
-    lock(&play.saved)["from-another-version"] = json!([1, 2]);
-    play.check().await?;
-    play.stages_from(0, false).await?;
-    play.inspect().await?;
-    if lock(&play.saved)["from-another-version"] != json!([1, 2]) {
-        return Err(format!("a field of another version was lost from {}", lock(&play.saved)));
+    let core = SimulatedCore::new(&world, "a").await?;
+    core.told(&[]).await?;
+    for stage in 0..core.stages() {
+        core.stage(stage, false).await?;
+        core.told(&world.things().await).await?;
     }
-    play.remove().await
+    Ok(())
 }
 
-async fn power<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+async fn unknown_fields<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
+    let world = new();
+    let mut core = SimulatedCore::new(&world, "a").await?;
+    core.settings["from-another-version"] = json!({"kept": true});
+    lock(&core.saved)["from-another-version"] = json!([1, 2]);
+    core.check().await?;
+    core.stages_from(0, false).await?;
+    core.inspect().await?;
+    if lock(&core.saved)["from-another-version"] != json!([1, 2]) {
+        return Err(format!("a field of another version was lost from {}", lock(&core.saved)));
+    }
+    core.remove().await
+}
+
+async fn power<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     let world = new();
     let driver = world.driver();
-    if !driver.describe().power {
+    if !driver.can(Ability::Power) {
         return Ok(());
     }
-    let play = Play::new(&world, "a")?;
-    play.stages_from(0, false).await?;
+    let core = SimulatedCore::new(&world, "a").await?;
+    core.stages_from(0, false).await?;
     let things = world.things().await.len();
-    let cx = play.context(false, Saving::Works);
-    let mut machine = lock(&play.saved).clone();
+    let cx = core.context(false, Saving::Works);
+    let mut machine = lock(&core.saved).clone();
     for (how, wanted) in [
         (Some(Stop::Politely), Power::Stopped),
         (None, Power::Running),
@@ -379,42 +431,43 @@ async fn power<W: World>(new: impl Fn() -> W) -> Result<(), String> {
         for time in ["", " again"] {
             let what = format!("{}{time}", if how.is_some() { "stop" } else { "start" });
             match how {
-                Some(how) => play.bounded(&what, driver.stop(how, &cx, &play.settings, &mut machine)).await?,
-                None => play.bounded(&what, driver.start(&cx, &play.settings, &mut machine)).await?,
+                Some(how) => core.bounded(&what, driver.stop(how, &cx, &core.settings, &mut machine)).await?,
+                None => core.bounded(&what, driver.start(&cx, &core.settings, &mut machine)).await?,
             }
-            *lock(&play.saved) = machine.clone();
-            let power = play.inspect().await?.power;
+            *lock(&core.saved) = machine.clone();
+            let power = core.inspect().await?.power;
             if power != wanted {
                 return Err(format!("{power:?} after {what}"));
             }
         }
     }
-    play.bounded("restart", driver.restart(&cx, &play.settings, &mut machine)).await?;
-    *lock(&play.saved) = machine;
-    let power = play.inspect().await?.power;
+    core.bounded("restart", driver.restart(&cx, &core.settings, &mut machine)).await?;
+    *lock(&core.saved) = machine;
+    let power = core.inspect().await?.power;
     if power != Power::Running {
         return Err(format!("{power:?} after restart"));
     }
-    play.expect_one(things, "after the switch was used").await
+    core.expect_one(things, "after the switch was used").await
 }
 
-async fn no_secrets<W: World>(new: impl Fn() -> W) -> Result<(), String> {
+async fn no_secrets<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     // Undisturbed, and with the provider refusing: errors talk most.
     for trouble in [None, Some(Trouble::Refused), Some(Trouble::Lost)] {
         let world = new();
         if trouble.is_some_and(|t| !world.arrange(1, t)) {
             continue;
         }
-        let play = Play::new(&world, "a")?;
-        let _ = play.check().await;
-        let _ = play.stages_from(0, false).await;
-        let _ = play.stages_from(0, true).await;
-        let _ = play.inspect().await;
-        let _ = play.remove().await;
+        let core = SimulatedCore::new(&world, "a").await?;
+        let _ = core.check().await;
+        let _ = core.stages_from(0, false).await;
+        let _ = core.stages_from(0, true).await;
+        let _ = core.inspect().await;
+        let _ = core.remove().await;
         let driver = world.driver();
-        let mut texts = lock(&play.texts).clone();
+        let mut texts = lock(&core.texts).clone();
         texts.extend(world.texts());
-        texts.push(format!("{:?} {}", driver.describe(), driver.flags().render_long_help()));
+        let description = driver.description();
+        texts.push(format!("{description:?} {}", description.command().render_long_help()));
         for (name, secret) in world.secrets().iter().filter(|(_, secret)| !secret.is_empty()) {
             if let Some(text) = texts.iter().find(|text| text.contains(secret.as_str())) {
                 return Err(format!("secret {name} in: {}", text.replace(secret.as_str(), "(the secret)")));

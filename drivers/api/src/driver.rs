@@ -7,25 +7,20 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::list_all::{ListAll, NoList};
-use crate::plan::{NoPlanner, Planner};
-use crate::sharing::{NoSharing, Sharing};
-use crate::{Context, Finding, Result, Secret, Status};
+use crate::{Abilities, Arch, Context, Finding, Holding, HostKeySupport, Origin, Result, SecretFlag, Status};
 
 /// A kind of place a host can live.
 ///
-/// Order of calls: `check`, then `advance` once per stage in the order of [`Driver::STAGES`], with any stage repeated
-/// after a crash; `inspect` and `remove` at any time. Futures may be dropped at any await: what was posted to a
-/// provider must be found again by the repeated stage.
-pub trait Driver: Send + Sync + 'static {
-    /// What the user may set. Doc comments are the help; defaults and variables stand here, once.
+/// Order, repetition and what may run beside what stand with each [`crate::Call`]. Futures may be dropped at any await:
+/// what was posted to a provider must be found again by the repeated call.
+pub trait Driver: Sized + Send + Sync + 'static {
+    /// What the user may set. Doc comments are the help, and defaults stand here, once. A field `memory` with
+    /// `#[arg(long, env)]` is the flag `--PREFIX-memory` and the variable `PREFIX_MEMORY`.
     type Settings: clap::Args + Serialize + DeserializeOwned + Send + Sync;
     /// What we must remember to find the machine again. Grows stage by stage.
     type Machine: Serialize + DeserializeOwned + Default + Send + Sync;
     /// The stages of making one, in the words users will see.
     type Stage: Serialize + DeserializeOwned + Copy + Debug + Send + Sync + 'static;
-    /// The power switch; [`NoPower`] where there is none.
-    type Power: PowerSwitch<Self>;
 
     /// As typed after `-d`.
     const NAME: &'static str;
@@ -33,24 +28,36 @@ pub trait Driver: Send + Sync + 'static {
     const ABOUT: &'static str;
     /// In order.
     const STAGES: &'static [Self::Stage];
-    /// Whether a host key made here is injected (all drivers but those for existing hosts).
-    const INJECTS_HOST_KEY: bool;
-    /// Whether there is a host to log in to; without one no engine is installed.
-    const HAS_SSH: bool = true;
-    /// The processor of what it makes, in Debian's words (`amd64`, `arm64`), where that is not this computer's own: the engine
-    /// is got ready for it before anything is made.
-    const ARCH: Option<&'static str> = None;
+    /// Where its machines come from.
+    const ORIGIN: Origin;
+    /// How the first connection to one is verified; without meaning where there is no host.
+    const HOST_KEY: HostKeySupport;
+    /// Stands in front of its flags, and in capitals in front of its variables; `""` for none.
+    const PREFIX: &'static str = Self::NAME;
+    /// The flag, without prefix and dashes, by which the user says what host key is right.
+    const HOST_KEY_FLAG: Option<&'static str> = None;
+    /// The flag, without prefix and dashes, by which the user names the private key to log in with.
+    const KEY_FLAG: Option<&'static str> = None;
     /// Its secret settings. They are no fields of `Settings`: the core adds their flags, keeps a reference, resolves it
-    /// and lends the value in [`Context::secrets`] (DESIGN §7).
-    const SECRETS: &'static [Secret] = &[];
+    /// and lends the value in [`Context::secrets`].
+    const SECRETS: &'static [SecretFlag] = &[];
+    /// What else it can do.
+    const ABILITIES: Abilities<Self> = Abilities::NONE;
 
-    /// Settles what the user typed into what is stored: refuses what is missing or contradicts itself (kind
-    /// [`crate::ErrorKind::Settings`]), makes the user's file names absolute. Looks at nothing but its arguments.
+    /// Turns what the user typed into what is stored: refuses what is missing or contradicts itself (kind
+    /// [`crate::Kind::Usage`]), makes the user's file names absolute. Looks at nothing but its arguments.
     ///
     /// A required setting is an `Option` with a refusal here, so that the driver's own words and hint are shown.
-    fn settle(&self, s: Self::Settings, working_dir: &Path) -> Result<Self::Settings> {
+    fn normalize(&self, s: Self::Settings, working_dir: &Path) -> Result<Self::Settings> {
         let _ = working_dir;
         Ok(s)
+    }
+
+    /// The processor of the machine that these settings lead to, where that can be told beforehand: the engine is got ready
+    /// for it before anything is made. `None`: this computer's own, or that of a host which is there and can be asked.
+    fn arch(&self, s: &Self::Settings) -> Option<Arch> {
+        let _ = s;
+        None
     }
 
     /// Refuses what cannot work, before anything exists. Changes nothing.
@@ -77,70 +84,17 @@ pub trait Driver: Send + Sync + 'static {
     /// Removes whatever exists of it, from any stage, any number of times.
     fn remove(&self, cx: &Context, s: &Self::Settings, m: &Self::Machine) -> impl Future<Output = Result<()>> + Send;
 
+    /// What exists of it at the provider, as far as what is remembered tells, the costly first; for the user, when something
+    /// fails. Asks nobody. Empty: nothing, or it cannot tell.
+    fn holdings(&self, s: &Self::Settings, m: &Self::Machine) -> Vec<Holding> {
+        let _ = (s, m);
+        Vec::new()
+    }
+
     /// What it needs of this computer and what of that is there, for `machine doctor`. Changes nothing but caches.
     /// A driver that only talks to others needs nothing.
     fn examine(&self, cache_dir: &Path) -> impl Future<Output = Vec<Finding>> + Send {
         let _ = cache_dir;
         std::future::ready(Vec::new())
-    }
-
-    /// The switch, for drivers that have one.
-    fn power(&self) -> Option<&Self::Power>;
-
-    /// The list of everything of ours in an account, for drivers whose provider has one.
-    fn list_all(&self) -> Option<&impl ListAll<Self>> {
-        None::<&NoList>
-    }
-
-    /// What creating would make and cost, for drivers that can tell.
-    fn planner(&self) -> Option<&impl Planner<Self>> {
-        None::<&NoPlanner>
-    }
-
-    /// Folders of this computer in the machine, for drivers that can.
-    fn sharing(&self) -> Option<&impl Sharing<Self>> {
-        None::<&NoSharing>
-    }
-}
-
-/// How to switch off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stop {
-    /// Ask the guest, then insist after a while.
-    Politely,
-    /// Pull the plug.
-    AtOnce,
-}
-
-/// A machine that can be switched on and off. Every call may be repeated; a machine already so is left alone.
-pub trait PowerSwitch<D: Driver + ?Sized>: Send + Sync {
-    /// Switches on.
-    fn start(&self, cx: &Context, s: &D::Settings, m: &mut D::Machine) -> impl Future<Output = Result<()>> + Send;
-    /// Switches off.
-    fn stop(
-        &self,
-        how: Stop,
-        cx: &Context,
-        s: &D::Settings,
-        m: &mut D::Machine,
-    ) -> impl Future<Output = Result<()>> + Send;
-    /// Off and on again.
-    fn restart(&self, cx: &Context, s: &D::Settings, m: &mut D::Machine) -> impl Future<Output = Result<()>> + Send;
-}
-
-/// The switch that is not there; cannot be made.
-#[derive(Debug, Clone, Copy)]
-pub enum NoPower {}
-
-impl<D: Driver> PowerSwitch<D> for NoPower {
-    async fn start(&self, _: &Context, _: &D::Settings, _: &mut D::Machine) -> Result<()> {
-        match *self {}
-    }
-    async fn stop(&self, _: Stop, _: &Context, _: &D::Settings, _: &mut D::Machine) -> Result<()> {
-        match *self {}
-    }
-    async fn restart(&self, _: &Context, _: &D::Settings, _: &mut D::Machine) -> Result<()> {
-        match *self {}
     }
 }

@@ -13,24 +13,25 @@ pub enum Verdict {
 }
 
 /// A package by its names in the worlds of packages; empty where there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Package {
     /// Debian, Ubuntu.
-    pub debian: &'static str,
+    pub debian: String,
     /// Fedora, Red Hat.
-    pub fedora: &'static str,
+    pub fedora: String,
     /// Arch.
-    pub arch: &'static str,
+    pub arch: String,
     /// openSUSE.
-    pub suse: &'static str,
+    pub suse: String,
     /// Alpine.
-    pub alpine: &'static str,
+    pub alpine: String,
     /// Homebrew.
-    pub brew: &'static str,
+    pub brew: String,
 }
 
 /// One thing looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Finding {
     /// What it is, in a word or two: `qemu-system-x86_64`, `KVM`.
     pub what: String,

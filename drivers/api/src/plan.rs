@@ -3,20 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::any::from_value;
-use crate::{BoxFuture, Context, Driver, Result};
+use crate::{Context, Driver, Result};
 
 /// What would be made at the provider, in order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// What it is all about, in a few words: `s-1vcpu-1gb in nyc3 with Debian 13 x64`.
     pub summary: String,
-    /// Every thing.
+    /// Every resource.
     pub makes: Vec<Planned>,
     /// All of it together.
     #[serde(default)]
@@ -26,10 +24,10 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// One thing that would be made.
+/// One resource that would be made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
-    /// As in [`crate::Thing::kind`].
+    /// As in [`crate::Resource::kind`].
     pub kind: String,
     /// What it will be called.
     pub name: String,
@@ -81,42 +79,11 @@ fn plain(amount: f64, digits: usize) -> String {
 }
 
 /// A driver that can say beforehand what it would make.
-pub trait Planner<D: Driver + ?Sized>: Send + Sync {
+pub trait Planner: Driver {
     /// Resolves everything as the stages would. Changes nothing; [`Driver::check`] has passed.
     ///
     /// Where nothing is made yet, the context's ids may be placeholders.
-    fn plan(&self, cx: &Context, s: &D::Settings) -> impl Future<Output = Result<Plan>> + Send;
-}
-
-/// The planner that is not there; cannot be made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum NoPlanner {}
-
-impl<D: Driver + ?Sized> Planner<D> for NoPlanner {
-    async fn plan(&self, _: &Context, _: &D::Settings) -> Result<Plan> {
-        match *self {}
-    }
-}
-
-/// [`Planner`] with its types rubbed out.
-pub trait AnyPlanner: Send + Sync {
-    /// See [`Planner::plan`].
-    fn plan<'a>(&'a self, cx: &'a Context, settings: &'a Value) -> BoxFuture<'a, Result<Plan>>;
-}
-
-/// A driver's planner, with the driver it is for.
-pub(crate) struct Erased<'d, D, P>(&'d P, PhantomData<fn() -> D>);
-
-impl<'d, D, P> Erased<'d, D, P> {
-    pub(crate) fn new(planner: &'d P) -> Self {
-        Self(planner, PhantomData)
-    }
-}
-
-impl<D: Driver, P: Planner<D>> AnyPlanner for Erased<'_, D, P> {
-    fn plan<'a>(&'a self, cx: &'a Context, settings: &'a Value) -> BoxFuture<'a, Result<Plan>> {
-        Box::pin(async move { self.0.plan(cx, &from_value("settings", settings)?).await })
-    }
+    fn plan(&self, cx: &Context, s: &Self::Settings) -> impl Future<Output = Result<Plan>> + Send;
 }
 
 #[cfg(test)]

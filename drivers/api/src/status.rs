@@ -45,9 +45,24 @@ pub struct SshAccess {
     /// "as the ssh config says", and [`EngineEndpoint::host`] is the alias too: the core puts the real address in.
     #[serde(default)]
     pub use_ssh_config: bool,
-    /// What the user told us of the host key: `SHA256:…`, a key line, or `accept-new`. `None`: injected, or known_hosts.
+    /// What the user, or the provider, tells of the host key: `SHA256:…`, a key line, or `accept-new`. `None`: injected, or
+    /// known_hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
+    /// What connects.
+    #[serde(default)]
+    pub client: SshClient,
+}
+
+/// What makes SSH connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SshClient {
+    /// The built-in client where it does all that the user's ssh config says, else their own OpenSSH.
+    #[default]
+    Fitting,
+    /// The user's own OpenSSH.
+    OpenSsh,
 }
 
 /// The key to log in with.

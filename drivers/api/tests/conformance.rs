@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use machine_driver::conformance::{PROPERTIES, Trouble, World, settings_round_trip, violations};
+use machine_driver::conformance::{
+    PROPERTIES, Trouble, Violation, World, settings_round_trip, violations, violations_behind_a_pipe,
+};
 use machine_driver::{
-    AnyDriver, BoxFuture, Context, Driver, DriverError, EngineEndpoint, ErrorKind, ListAll, Plan, Planner, Power,
-    PowerSwitch, Result, SshAccess, SshIdentity, Status, Stop, Stores, Thing,
+    Abilities, AnyDriver, Arch, BoxFuture, Context, Diagnostic, Driver, EngineEndpoint, Holding, HostKeySupport,
+    InProcess, Kind, ListAll, Origin, Plan, Planner, Power, PowerSwitch, Resource, Result, SecretFlag, SshAccess,
+    SshClient, SshIdentity, Status, Stop, Stores,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,7 +22,7 @@ use serde::{Deserialize, Serialize};
 enum Fault {
     None,
     CheckMakes,
-    SettlesByChance,
+    NormalizesByChance,
     PostsAgain,
     NeverSearches,
     SearchesOnce,
@@ -28,6 +31,7 @@ enum Fault {
     LeavesAddress,
     RemovesAll,
     SaysRunning,
+    TellsTwice,
     StopsOnce,
     ListsMachinesOnly,
     ListsAnyStore,
@@ -57,11 +61,11 @@ impl Provider {
         let trouble = self.arranged.filter(|(call, _)| *call == self.calls).map(|(_, t)| t);
         self.struck |= trouble.is_some();
         if trouble == Some(Trouble::Refused) {
-            return Err(DriverError::new(ErrorKind::Transient, "the provider is busy"));
+            return Err(Diagnostic::new(Kind::Transient, "the provider is busy"));
         }
         let done = act(self);
         if trouble == Some(Trouble::Lost) {
-            Err(DriverError::new(ErrorKind::Transient, "the answer was lost"))
+            Err(Diagnostic::new(Kind::Transient, "the answer was lost"))
         } else {
             Ok(done)
         }
@@ -92,6 +96,7 @@ impl Provider {
 
 trait DemoSettings: clap::Args + Serialize + DeserializeOwned + Send + Sync + 'static {
     fn size(&mut self) -> &mut String;
+    fn size_is(&self, size: &str) -> bool;
 }
 
 macro_rules! settings {
@@ -101,12 +106,15 @@ macro_rules! settings {
         $(#[$strict])?
         struct $name {
             /// Size of the machine
-            #[arg(long = "demo-size", default_value = "small")]
+            #[arg(long, env, default_value = "small")]
             size: String,
         }
         impl DemoSettings for $name {
             fn size(&mut self) -> &mut String {
                 &mut self.size
+            }
+            fn size_is(&self, size: &str) -> bool {
+                self.size == size
             }
         }
     };
@@ -119,6 +127,14 @@ struct Demo<S> {
     fault: Fault,
     settings: PhantomData<fn() -> S>,
 }
+
+const TOKEN: SecretFlag = SecretFlag {
+    name: "demo-token",
+    flag: "demo-token",
+    env: &["DEMO_TOKEN"],
+    value_name: "TOKEN",
+    about: "Token of the demo",
+};
 
 #[derive(Default, Serialize, Deserialize)]
 struct Machine {
@@ -152,7 +168,7 @@ impl<S: DemoSettings> Demo<S> {
         let posted = self.provider().post(kind, &cx.machine_id);
         posted.map_err(|e| match self.fault {
             Fault::TalksInErrors => {
-                DriverError { causes: vec![format!("with token {}", cx.secrets["demo-token"])], ..e }
+                Diagnostic { causes: vec![format!("with token {}", cx.secret("demo-token").unwrap())], ..e }
             }
             _ => e,
         })
@@ -167,18 +183,24 @@ impl<S: DemoSettings> Driver for Demo<S> {
     type Settings = S;
     type Machine = Machine;
     type Stage = Stage;
-    type Power = Self;
     const NAME: &'static str = "demo";
     const ABOUT: &'static str = "A driver for this test";
     const STAGES: &'static [Stage] = &[Stage::CreateServer, Stage::ReserveAddress];
-    const INJECTS_HOST_KEY: bool = true;
+    const ORIGIN: Origin = Origin::Made;
+    const HOST_KEY: HostKeySupport = HostKeySupport::Injected;
+    const SECRETS: &'static [SecretFlag] = &[TOKEN];
+    const ABILITIES: Abilities<Self> = Abilities::NONE.power().list().plan();
 
-    fn settle(&self, mut s: S, _: &Path) -> Result<S> {
+    fn normalize(&self, mut s: S, _: &Path) -> Result<S> {
         static CHANCE: AtomicU64 = AtomicU64::new(0);
-        if self.fault == Fault::SettlesByChance {
+        if self.fault == Fault::NormalizesByChance {
             s.size().push_str(&CHANCE.fetch_add(1, Ordering::SeqCst).to_string());
         }
         Ok(s)
+    }
+
+    fn arch(&self, s: &S) -> Option<Arch> {
+        s.size_is("large-arm").then_some(Arch::Arm64)
     }
 
     async fn check(&self, cx: &Context, _: &S) -> Result<()> {
@@ -190,7 +212,7 @@ impl<S: DemoSettings> Driver for Demo<S> {
 
     async fn advance(&self, stage: Stage, cx: &Context, _: &S, m: &mut Machine) -> Result<()> {
         if self.fault == Fault::TalksInProgress {
-            cx.say(&format!("logging in with {}", cx.secrets["demo-token"]));
+            cx.say(&format!("logging in with {}", cx.secret("demo-token").unwrap()));
         }
         match stage {
             Stage::CreateServer => m.id = Some(self.ensure("server", m.id, cx)?),
@@ -216,14 +238,23 @@ impl<S: DemoSettings> Driver for Demo<S> {
             jump_host: None,
             use_ssh_config: false,
             host_key: None,
+            client: SshClient::Fitting,
         };
         let engine = EngineEndpoint { host: ssh.host.clone(), port: 2376, host_port: 2376, url: None };
         Ok(Status { power, ssh: Some(ssh), engine: Some(engine), detail: None })
     }
 
+    fn holdings(&self, _: &S, m: &Machine) -> Vec<Holding> {
+        let second = m.id.filter(|_| self.fault == Fault::TellsTwice);
+        let thing = |(kind, id): (&str, Option<u64>)| {
+            Some(Holding { kind: kind.to_owned(), id: Some(id?.to_string()), price: None })
+        };
+        [("server", m.id), ("address", m.address), ("server", second)].into_iter().filter_map(thing).collect()
+    }
+
     async fn remove(&self, cx: &Context, _: &S, m: &Machine) -> Result<()> {
         if self.fault == Fault::RemovesOnce && m.id.is_some_and(|id| !self.provider().things.contains_key(&id)) {
-            return Err(DriverError::new(ErrorKind::NotFound, "no such server"));
+            return Err(Diagnostic::new(Kind::NotFound, "no such server"));
         }
         let fault = self.fault;
         self.provider().change(|p| {
@@ -233,31 +264,19 @@ impl<S: DemoSettings> Driver for Demo<S> {
             });
         })
     }
-
-    fn power(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn list_all(&self) -> Option<&impl ListAll<Self>> {
-        Some(self)
-    }
-
-    fn planner(&self) -> Option<&impl Planner<Self>> {
-        Some(self)
-    }
 }
 
 impl<S: DemoSettings> Demo<S> {
     fn switch(&self, cx: &Context, on: bool) -> Result<()> {
-        let id = self.server(cx).ok_or_else(|| DriverError::new(ErrorKind::NotFound, "no such server"))?;
+        let id = self.server(cx).ok_or_else(|| Diagnostic::new(Kind::NotFound, "no such server"))?;
         if self.fault == Fault::StopsOnce && !on && !self.provider().things[&id].2 {
-            return Err(DriverError::new(ErrorKind::Other, "the server is off already"));
+            return Err(Diagnostic::new(Kind::Failure, "the server is off already"));
         }
         self.provider().change(|p| p.things.get_mut(&id).unwrap().2 = on)
     }
 }
 
-impl<S: DemoSettings> PowerSwitch<Self> for Demo<S> {
+impl<S: DemoSettings> PowerSwitch for Demo<S> {
     async fn start(&self, cx: &Context, _: &S, _: &mut Machine) -> Result<()> {
         self.switch(cx, true)
     }
@@ -271,23 +290,23 @@ impl<S: DemoSettings> PowerSwitch<Self> for Demo<S> {
 
 const STORE: &str = "00000000-0000-4000-8000-00000000000a";
 
-impl<S: DemoSettings> ListAll<Self> for Demo<S> {
+impl<S: DemoSettings> ListAll for Demo<S> {
     fn account(&self, _: &S) -> String {
         "demo".to_owned()
     }
 
-    async fn machines(&self, cx: &Context, s: &S) -> Result<Vec<Thing>> {
-        let all = self.things(cx, s, Stores::This).await?;
+    async fn machines(&self, cx: &Context, s: &S) -> Result<Vec<Resource>> {
+        let all = self.resources(cx, s, Stores::This).await?;
         Ok(all.into_iter().filter(|thing| thing.power.is_some()).collect())
     }
 
-    async fn things(&self, cx: &Context, _: &S, of: Stores) -> Result<Vec<Thing>> {
+    async fn resources(&self, cx: &Context, _: &S, of: Stores) -> Result<Vec<Resource>> {
         if of == Stores::This && cx.store_id != STORE && self.fault != Fault::ListsAnyStore {
             return Ok(Vec::new());
         }
         let provider = self.provider();
         let listed = provider.things.iter().filter(|(_, t)| self.fault != Fault::ListsMachinesOnly || t.0 == "server");
-        let thing = |(id, (kind, tag, _)): (&u64, &(&'static str, String, bool))| Thing {
+        let thing = |(id, (kind, tag, _)): (&u64, &(&'static str, String, bool))| Resource {
             kind: (*kind).to_owned(),
             id: id.to_string(),
             name: String::new(),
@@ -300,19 +319,23 @@ impl<S: DemoSettings> ListAll<Self> for Demo<S> {
         Ok(listed.map(thing).collect())
     }
 
-    async fn delete(&self, _: &Context, _: &S, thing: &Thing) -> Result<()> {
+    async fn delete(&self, _: &Context, _: &S, thing: &Resource) -> Result<()> {
         let fault = self.fault;
         self.provider().change(|p| p.things.retain(|id, _| fault != Fault::DeletesAll && id.to_string() != thing.id))
     }
 }
 
-impl<S: DemoSettings> Planner<Self> for Demo<S> {
+impl<S: DemoSettings> Planner for Demo<S> {
     async fn plan(&self, cx: &Context, _: &S) -> Result<Plan> {
         if self.fault == Fault::PlansByMaking {
             self.provider().post("server", &cx.machine_id)?;
         }
         Ok(Plan::default())
     }
+}
+
+fn demo<S: DemoSettings>(provider: &Arc<Mutex<Provider>>, fault: Fault) -> Demo<S> {
+    Demo { provider: Arc::clone(provider), fault, settings: PhantomData }
 }
 
 struct DemoWorld<S> {
@@ -330,7 +353,7 @@ impl<S: DemoSettings> DemoWorld<S> {
 
 impl<S: DemoSettings> World for DemoWorld<S> {
     fn driver(&self) -> Box<dyn AnyDriver> {
-        Box::new(Demo::<S> { provider: self.provider.clone(), fault: self.fault, settings: PhantomData })
+        Box::new(InProcess::new(demo::<S>(&self.provider, self.fault)))
     }
     fn arguments(&self) -> Vec<String> {
         vec!["--demo-size".to_owned(), "large".to_owned()]
@@ -367,12 +390,17 @@ impl<S: DemoSettings> World for DemoWorld<S> {
 }
 
 async fn broken<S: DemoSettings>(fault: Fault) -> Vec<&'static str> {
-    violations(|| DemoWorld::<S>::new(fault)).await.into_iter().map(|v| v.property).collect()
+    let properties = |found: Vec<Violation>| found.into_iter().map(|v| v.property).collect::<Vec<_>>();
+    let found = properties(violations(|| DemoWorld::<S>::new(fault)).await);
+    let piped = properties(violations_behind_a_pipe(|| DemoWorld::<S>::new(fault)).await);
+    assert_eq!(found, piped, "{fault:?} is seen as well behind a pipe");
+    found
 }
 
 #[tokio::test]
 async fn a_driver_that_keeps_every_promise_passes() {
     machine_driver::conformance::assert_conforms(|| DemoWorld::<Open>::new(Fault::None)).await;
+    machine_driver::conformance::assert_conforms_behind_a_pipe(|| DemoWorld::<Open>::new(Fault::None)).await;
 }
 
 #[tokio::test]
@@ -380,7 +408,7 @@ async fn every_broken_promise_is_caught() {
     let mut caught = Vec::new();
     for (fault, property) in [
         (Fault::CheckMakes, "check changes nothing"),
-        (Fault::SettlesByChance, "settings survive being stored"),
+        (Fault::NormalizesByChance, "settings survive being stored"),
         (Fault::PostsAgain, "every stage can run twice"),
         (Fault::NeverSearches, "failing anywhere, then going on, gives one machine"),
         (Fault::NeverSearches, "killed after the provider's yes, then going on, gives one machine"),
@@ -390,6 +418,7 @@ async fn every_broken_promise_is_caught() {
         (Fault::LeavesAddress, "remove works after any stage, and twice"),
         (Fault::RemovesAll, "remove leaves what is not ours"),
         (Fault::SaysRunning, "inspect after remove says gone"),
+        (Fault::TellsTwice, "what exists is told by its id without asking anybody"),
         (Fault::StopsOnce, "the power switch can be used twice"),
         (Fault::ListsMachinesOnly, "everything is listed, and can be deleted from the list"),
         (Fault::ListsAnyStore, "everything is listed, and can be deleted from the list"),
@@ -418,7 +447,14 @@ async fn a_violation_does_not_repeat_the_secret() {
 
 #[test]
 fn settings_are_compared_as_types() {
-    let demo = Demo::<Open> { provider: Arc::default(), fault: Fault::None, settings: PhantomData };
+    let demo = InProcess::new(demo::<Open>(&Arc::default(), Fault::None));
     let value = settings_round_trip(&demo, &["--demo-size".to_owned(), "large".to_owned()], Path::new("/")).unwrap();
     assert_eq!(value, serde_json::json!({"size": "large"}));
+}
+
+#[tokio::test]
+async fn the_processor_is_what_the_settings_lead_to() {
+    let driver: &dyn AnyDriver = &InProcess::new(demo::<Open>(&Arc::default(), Fault::None));
+    let arch = async |size: &str| driver.arch(&serde_json::json!({"size": size})).await.unwrap();
+    assert_eq!((arch("large-arm").await, arch("small").await), (Some(Arch::Arm64), None));
 }

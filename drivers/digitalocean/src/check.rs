@@ -1,14 +1,15 @@
 //! Refuses what cannot work while nothing exists yet. Only GETs.
 
-use machine_driver::{DriverError, ErrorKind, Result};
+use machine_cloud::{Api, nearest, path_segment, permitted, refuse};
+use machine_driver::Result;
 use serde_json::Value;
 
-use crate::api::Api;
-use crate::catalogue::{nearest, user_data};
+use crate::catalog::{catalog, image, user_data};
 use crate::droplet;
-use crate::settings::{ReservedIp, refuse};
-use crate::wire::{Image, OneVpc, Size};
-use crate::{DigitalOcean, Settings, account, key, reserved_ip};
+use crate::provider::{find, total};
+use crate::settings::ReservedIp;
+use crate::wire::{Image, Size, Vpc};
+use crate::{DigitalOcean, Settings, account, firewall, key, reserved_ip};
 
 pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<()> {
     let name = &api.cx.host_name;
@@ -16,7 +17,7 @@ pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> 
         return Err(refuse(format!("DigitalOcean does not allow the name {name}"), "end it with a letter or a digit"));
     }
     user_data(api.cx, s)?;
-    if let Some(path) = &s.key_path
+    if let Some(path) = &s.ssh_key_path
         && !std::path::Path::new(path).is_file()
     {
         return Err(refuse(
@@ -27,26 +28,22 @@ pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> 
     if s.private_networking {
         api.cx.say("--digitalocean-private-networking has no effect: every droplet is in a private network");
     }
-    usable(driver, api).await?;
-    let _ = for_sale(driver, api, s).await?;
-    if let Some(wanted) = &s.key_fingerprint {
+    room(driver, api, s).await?;
+    readable(driver, api, s).await?;
+    let _ = check_availability(driver, api, s).await?;
+    if let Some(wanted) = &s.ssh_key_fingerprint {
         key::get(api, wanted).await?.ok_or_else(|| key::unknown(wanted))?;
     }
-    if let Some(vpc) = &s.vpc {
+    if let Some(vpc) = &s.vpc_uuid {
         in_vpc(api, s, vpc).await?;
     }
     if let Some(project) = &s.project {
-        let found = api
-            .get::<Value>(("look up the project", "project:read"), &format!("/v2/projects/{}", plain(project)?))
-            .await;
-        if let Err(fault) = found {
-            match fault.status() {
-                Some(404) => {
-                    return Err(refuse(format!("there is no project {project}"), "look at `doctl projects list`"));
-                }
-                Some(403) => {}
-                _ => return Err(fault.into()),
-            }
+        let look = "look at `doctl projects list`";
+        let path = format!("/v2/projects/{}", path_segment(project, look)?);
+        if permitted(api.find::<Value>(("look up the project", "project:read"), &path).await)?
+            .is_some_and(|it| it.is_none())
+        {
+            return Err(refuse(format!("there is no project {project}"), look));
         }
     }
     if let Some(ReservedIp::Existing(ip)) = s.reserved_ip {
@@ -55,101 +52,102 @@ pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> 
     Ok(())
 }
 
-/// Part of a path: nothing that could end it.
-fn plain(text: &str) -> Result<&str> {
-    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        return Ok(text);
+/// The account may be used, and there is room in it for what is made new.
+async fn room(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<()> {
+    account::usable(driver, api).await?;
+    // What is there already is counted already.
+    let ours = if api.cx.resumed { droplet::find(api).await? } else { Vec::new() };
+    if ours.is_empty() {
+        account::room_for_droplet(driver, api).await?;
     }
-    Err(refuse(format!("{text:?} is not a UUID"), "look at `doctl vpcs list` and `doctl projects list`"))
+    if s.reserved_ip != Some(ReservedIp::New) {
+        return Ok(());
+    }
+    for droplet in &ours {
+        if reserved_ip::find(api, droplet.id).await?.is_some() {
+            return Ok(());
+        }
+    }
+    account::room_for_reserved_ip(driver, api).await
 }
 
-async fn usable(driver: &DigitalOcean, api: Api<'_>) -> Result<()> {
-    let Some(account) = account::look(driver, api).await? else { return Ok(()) };
-    match account.status.as_str() {
-        "locked" => {
-            return Err(DriverError::new(
-                ErrorKind::Denied,
-                format!("the DigitalOcean account is locked: {}", account.status_message),
-            )
-            .hint("https://cloud.digitalocean.com/support"));
-        }
-        "warning" => api.cx.say(&format!("DigitalOcean warns of the account: {}", account.status_message)),
-        _ => {}
+/// The token may read what the stages will have to, and what DigitalOcean wants it to be allowed to read for what they make:
+/// tags and keys, and the firewall's. What it may not make, only trying tells.
+async fn readable(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<()> {
+    let look = async {
+        droplet::count_ours(api).await?;
+        key::get(api, key::NOBODY_S).await.map(drop)
+    };
+    driver.readable.get_or(api.key(None), look).await?;
+    if !s.firewall.is_empty() {
+        let look = async { total(api, firewall::LIST, "/v2/firewalls", "").await.map(drop) };
+        driver.readable.get_or(api.key(Some("firewalls")), look).await?;
     }
-    let Some(limit) = account.droplet_limit else { return Ok(()) };
-    let page: Value = api.get(("count the droplets", "droplet:read"), "/v2/droplets?per_page=1").await?;
-    let used = page.pointer("/meta/total").and_then(Value::as_u64).unwrap_or(0);
-    if used < limit {
-        return Ok(());
+    Ok(())
+}
+
+/// What a refused creation is about: everything that can be looked at is, afresh.
+pub(crate) async fn facts(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<()> {
+    account::forget_all(driver, api).await;
+    driver.catalogs.forget(&api.key(None)).await;
+    driver.images.forget(&api.key(s.image.as_deref())).await;
+    account::usable(driver, api).await?;
+    account::room_for_droplet(driver, api).await?;
+    check_availability(driver, api, s).await?;
+    match &s.vpc_uuid {
+        Some(vpc) => in_vpc(api, s, vpc).await,
+        None => Ok(()),
     }
-    // Full, but perhaps by the very droplet that we go on with.
-    if api.cx.resumed && !droplet::find(api, None, &[]).await?.is_empty() {
-        return Ok(());
-    }
-    Err(DriverError::new(
-        ErrorKind::Quota,
-        format!("the DigitalOcean account's limit is reached: {used} of {limit} droplets"),
-    )
-    .hint("remove one, or ask for more: https://cloud.digitalocean.com/account/team/droplet_limit_increase"))
 }
 
 /// What is bought, as far as the token may look.
-pub(crate) struct Offer {
+pub(crate) struct Selection {
     pub(crate) size: Option<Size>,
-    pub(crate) image: Option<Image>,
+    pub(crate) image: Image,
 }
 
 /// Region, size and image exist and go together.
-pub(crate) async fn for_sale(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<Offer> {
-    let image = match driver.catalogue.image(api, s).await {
-        Ok(image) => Some(image),
-        Err(error) if error.kind == ErrorKind::Denied && s.image.is_some() && !unauthorized(&error) => None,
-        Err(error) => return Err(error),
-    };
-    let shop = match driver.catalogue.shop(api).await {
-        Ok(shop) => shop,
-        // Then only the creation itself can tell.
-        Err(fault) if fault.status() == Some(403) => return Ok(Offer { size: None, image }),
-        Err(fault) => return Err(fault.into()),
-    };
-    let open = || shop.regions.iter().filter(|region| region.available).map(|region| region.slug.as_str());
-    let Some(region) = shop.regions.iter().find(|region| region.slug == s.region) else {
-        let all: Vec<_> = open().collect();
-        return Err(refuse(
-            format!("DigitalOcean has no region {}", s.region),
-            format!("there are {}", all.join(", ")),
-        ));
-    };
-    if !region.available {
-        let all: Vec<_> = open().collect();
-        return Err(refuse(
-            format!("region {} takes no new droplets", s.region),
-            format!("these do: {}", all.join(", ")),
-        ));
-    }
-    for (wanted, feature, flag) in [(s.ipv6, "ipv6", "ipv6"), (s.backups, "backups", "backups")] {
-        if wanted && !region.features.iter().any(|has| has == feature) {
+pub(crate) async fn check_availability(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<Selection> {
+    // A token that may not read images may not make anything of one either.
+    let image = image(driver, api, s).await?;
+    for (wanted, feature) in [(s.ipv6, "ipv6"), (s.monitoring, "monitoring")] {
+        if wanted && image.kind == "custom" {
             return Err(refuse(
-                format!("region {} has no {feature}", s.region),
-                format!("leave out --digitalocean-{flag}, or choose another region"),
+                format!("image {} is one of your own, and DigitalOcean offers no {feature} for those", image.title()),
+                format!("leave out --digitalocean-{feature}, or choose another --digitalocean-image"),
             ));
         }
     }
-    let Some(size) = shop.sizes.iter().find(|size| size.slug == s.size) else {
-        let here = shop.sizes.iter().filter(|size| size.available && size.regions.contains(&s.region));
-        let near = nearest(&s.size, here.map(|size| size.slug.as_str()));
-        return Err(refuse(format!("DigitalOcean has no size {}", s.size), format!("there are {}", near.join(", "))));
+    // Else only the creation itself can tell.
+    let Some(catalog) = permitted(catalog(driver, api).await)? else { return Ok(Selection { size: None, image }) };
+    let open = catalog.regions.iter().filter(|region| region.available).map(|region| region.slug.as_str());
+    let open = open.collect::<Vec<_>>().join(", ");
+    let Some(region) = catalog.regions.iter().find(|region| region.slug == s.region) else {
+        return Err(refuse(format!("DigitalOcean has no region {}", s.region), format!("there are {open}")));
     };
-    if !size.available || !size.regions.contains(&s.region) {
-        let here = shop.sizes.iter().filter(|size| size.available && size.regions.contains(&s.region));
-        let near = nearest(&s.size, here.map(|size| size.slug.as_str()));
+    if !region.available {
+        return Err(refuse(format!("region {} takes no new droplets", s.region), format!("these do: {open}")));
+    }
+    for (wanted, feature) in [(s.ipv6, "ipv6"), (s.backups, "backups")] {
+        if wanted && !region.features.iter().any(|has| has == feature) {
+            return Err(refuse(
+                format!("region {} has no {feature}", s.region),
+                format!("leave out --digitalocean-{feature}, or choose another region"),
+            ));
+        }
+    }
+    let here = |size: &&Size| size.available && size.regions.contains(&s.region);
+    let near = nearest(&s.size, catalog.sizes.iter().filter(here).map(|size| size.slug.as_str())).join(", ");
+    let Some(size) = catalog.sizes.iter().find(|size| size.slug == s.size) else {
+        return Err(refuse(format!("DigitalOcean has no size {}", s.size), format!("there are {near}")));
+    };
+    if !here(&size) {
         return Err(refuse(
-            format!("size {} is not to be had in region {}", s.size, s.region),
-            format!("there: {}; or in {}", near.join(", "), size.regions.join(", ")),
+            format!("size {} is not available in region {}", s.size, s.region),
+            format!("there: {near}; or in {}", size.regions.join(", ")),
         ));
     }
     let size = size.clone();
-    let Some(image) = image else { return Ok(Offer { size: Some(size), image: None }) };
     if image.status.as_deref().is_some_and(|status| status != "available") {
         return Err(refuse(
             format!("image {} is {}", image.title(), image.status.unwrap_or_default()),
@@ -174,25 +172,20 @@ pub(crate) async fn for_sale(driver: &DigitalOcean, api: Api<'_>, s: &Settings) 
             "choose a larger --digitalocean-size",
         ));
     }
-    Ok(Offer { size: Some(size), image: Some(image) })
-}
-
-fn unauthorized(error: &DriverError) -> bool {
-    error.causes.iter().any(|cause| cause.contains("answered 401"))
+    Ok(Selection { size: Some(size), image })
 }
 
 async fn in_vpc(api: Api<'_>, s: &Settings, vpc: &str) -> Result<()> {
-    match api.get::<OneVpc>(("look up the VPC", "vpc:read"), &format!("/v2/vpcs/{}", plain(vpc)?)).await {
-        Ok(one) if one.vpc.region.is_empty() || one.vpc.region == s.region => Ok(()),
-        Ok(one) => Err(refuse(
-            format!("VPC {vpc} is in region {}, not in {}", one.vpc.region, s.region),
-            format!("choose --digitalocean-region {}", one.vpc.region),
+    let look = "look at `doctl vpcs list`";
+    let path = format!("/v2/vpcs/{}", path_segment(vpc, look)?);
+    // A token that may not read it may not put anything into it either.
+    match find::<Vpc>(api, ("look up the VPC", "vpc:read"), &path).await? {
+        None => Err(refuse(format!("there is no VPC {vpc}"), look)),
+        Some(Vpc { region }) if !region.is_empty() && region != s.region => Err(refuse(
+            format!("VPC {vpc} is in region {region}, not in {}", s.region),
+            format!("choose --digitalocean-region {region}"),
         )),
-        Err(fault) => match fault.status() {
-            Some(404) => Err(refuse(format!("there is no VPC {vpc}"), "look at `doctl vpcs list`")),
-            Some(403) => Ok(()),
-            _ => Err(fault.into()),
-        },
+        _ => Ok(()),
     }
 }
 
@@ -209,9 +202,7 @@ async fn reserved(api: Api<'_>, s: &Settings, ip: &str) -> Result<()> {
     }
     match found.droplet.and_then(|droplet| droplet.id) {
         // Ours, perhaps: a machine that is made already is checked too.
-        Some(id) if !droplet::find(api, None, &[]).await?.iter().any(|ours| ours.id == id) => {
-            Err(reserved_ip::foreign(ip, id))
-        }
+        Some(id) if !droplet::find(api).await?.iter().any(|ours| ours.id == id) => Err(reserved_ip::foreign(ip, id)),
         _ => Ok(()),
     }
 }

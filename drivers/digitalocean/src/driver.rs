@@ -1,21 +1,18 @@
 //! The driver: its stages, and what is remembered of a droplet.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
+use machine_cloud::{Api, Cache, Claims, Cloud, Timing};
 use machine_driver::{
-    Context, Driver, DriverError, EngineEndpoint, ErrorKind, ListAll, Planner, Power, Result, Secret, SshAccess,
-    SshIdentity, Status,
+    Abilities, Arch, Context, Diagnostic, Driver, EngineEndpoint, Holding, HostKeySupport, Kind, Origin, Power, Price,
+    Result, SecretFlag, SshAccess, SshClient, SshIdentity, Status,
 };
-use reqwest::Client;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{self, Api};
-use crate::catalogue::Catalogue;
-use crate::ids::{MACHINE_TAG, STORE_TAG};
-use crate::meter::Meter;
-use crate::pace::Pace;
-use crate::wire::Droplet;
+use crate::catalog::Catalog;
+use crate::provider::{DIGITALOCEAN, OWN_LIMITS, TIMING};
+use crate::wire::{Account, Droplet, Image};
 use crate::{Settings, account, check, droplet, firewall, key, remove, reserved_ip};
 
 /// Where the engine listens.
@@ -26,7 +23,7 @@ pub(crate) const ENGINE_PORT: u16 = 2376;
 pub(crate) const OWN_IP_TAG: &str = "machine-reserved-ip:new";
 
 /// The one secret.
-pub(crate) const TOKEN: Secret = Secret {
+pub(crate) const TOKEN: SecretFlag = SecretFlag {
     name: "access-token",
     flag: "digitalocean-access-token",
     env: &["DIGITALOCEAN_ACCESS_TOKEN", "DIGITALOCEAN_TOKEN"],
@@ -34,46 +31,50 @@ pub(crate) const TOKEN: Secret = Secret {
     about: "Access token of your DigitalOcean account; stored nowhere in the clear",
 };
 
-/// The driver. One for a process: what is shared between machines created at once (limits, the catalogue of sizes and
-/// images, connections) is in it.
+/// The driver. One for a process: what is shared between machines created at once (limits, connections, the catalog of
+/// sizes and images) is in it.
 #[derive(Debug)]
 pub struct DigitalOcean {
-    pub(crate) pace: Pace,
-    pub(crate) meter: Meter,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) account: account::Known,
-    http: OnceLock<Client>,
+    cloud: Cloud,
+    pub(crate) catalogs: Cache<Arc<Catalog>>,
+    pub(crate) images: Cache<Image>,
+    pub(crate) accounts: Cache<Option<Account>>,
+    /// How many there are of what is limited.
+    pub(crate) counts: Cache<u64>,
+    pub(crate) claims: Claims,
+    /// What the token was seen to be allowed to read.
+    pub(crate) readable: Cache<()>,
 }
 
-/// The one of this process.
-pub static DRIVER: DigitalOcean = DigitalOcean::new();
-
 impl DigitalOcean {
+    /// The times of the real DigitalOcean.
+    pub const TIMING: Timing = TIMING;
+
     /// For the real DigitalOcean.
     pub const fn new() -> Self {
-        Self::with_pace(Pace::DIGITALOCEAN)
+        Self::with_timing(TIMING)
     }
 
     /// With other times, for tests against a simulator.
-    pub const fn with_pace(pace: Pace) -> Self {
+    pub const fn with_timing(timing: Timing) -> Self {
         Self {
-            pace,
-            meter: Meter::new(),
-            catalogue: Catalogue::new(),
-            account: account::Known::new(),
-            http: OnceLock::new(),
+            cloud: Cloud::with_own_limits(&DIGITALOCEAN, timing, OWN_LIMITS),
+            catalogs: Cache::new(),
+            images: Cache::new(),
+            accounts: Cache::new(),
+            counts: Cache::new(),
+            claims: Claims::new(),
+            readable: Cache::new(),
         }
     }
 
     pub(crate) fn api<'a>(&'a self, cx: &'a Context, s: &'a Settings) -> Result<Api<'a>> {
-        let http = match self.http.get() {
-            Some(http) => http,
-            None => {
-                let made = api::client(&s.api_url)?;
-                self.http.get_or_init(|| made)
-            }
-        };
-        Api::new(cx, s, &self.pace, &self.meter, http)
+        let given = cx.secret(TOKEN.name).is_some_and(|token| !token.trim().is_empty());
+        let token = cx.secrets.get(TOKEN.name).filter(|_| given).ok_or_else(|| {
+            Diagnostic::new(Kind::Denied, "no access token for DigitalOcean")
+                .hint("keep one with `machine credentials set digitalocean`, or set DIGITALOCEAN_ACCESS_TOKEN")
+        })?;
+        self.cloud.api(cx, &s.api_url, token)
     }
 }
 
@@ -85,7 +86,7 @@ impl Default for DigitalOcean {
 
 /// What is remembered. Ids in the order in which they are learnt; `…asked` is saved before what it speaks of is posted.
 // None is left out when stored: a field that is cleared must be seen to be cleared.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Machine {
     /// The account it is made in.
@@ -100,6 +101,8 @@ pub struct Machine {
     pub droplet_asked: bool,
     /// The droplet.
     pub droplet_id: Option<u64>,
+    /// What it costs, where that could be read.
+    pub price: Option<Price>,
     /// The action that makes it, where it is known.
     pub action_id: Option<u64>,
     /// It has been seen active.
@@ -137,18 +140,22 @@ impl Driver for DigitalOcean {
     type Settings = Settings;
     type Machine = Machine;
     type Stage = Stage;
-    type Power = Self;
 
     const NAME: &'static str = "digitalocean";
     const ABOUT: &'static str = "A droplet at DigitalOcean";
     const STAGES: &'static [Stage] = &[Stage::SshKey, Stage::Firewall, Stage::Droplet, Stage::Boot, Stage::Address];
-    const INJECTS_HOST_KEY: bool = true;
-    // Every droplet is x86, also where this computer is not.
-    const ARCH: Option<&'static str> = Some("amd64");
-    const SECRETS: &'static [Secret] = &[TOKEN];
+    const ORIGIN: Origin = Origin::Made;
+    const HOST_KEY: HostKeySupport = HostKeySupport::Injected;
+    const ABILITIES: Abilities<Self> = Abilities::NONE.power().list().plan();
+    const SECRETS: &'static [SecretFlag] = &[TOKEN];
 
-    fn settle(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
-        s.settled(working_dir)
+    fn normalize(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
+        s.normalized(working_dir)
+    }
+
+    /// Every droplet is x86, also where this computer is not.
+    fn arch(&self, _: &Settings) -> Option<Arch> {
+        Some(Arch::Amd64)
     }
 
     async fn check(&self, cx: &Context, s: &Settings) -> Result<()> {
@@ -159,11 +166,18 @@ impl Driver for DigitalOcean {
         let api = self.api(cx, s)?;
         account::ensure(self, api, m).await?;
         match stage {
-            Stage::SshKey => key::ensure(api, s, m).await,
+            Stage::SshKey => {
+                // First, as it costs nothing: a token that may not make tags could not make a droplet either.
+                droplet::make_tag(api).await?;
+                key::ensure(api, s, m).await
+            }
             Stage::Firewall => firewall::ensure(api, s, m).await,
             Stage::Droplet => droplet::ensure(self, api, s, m).await,
             Stage::Boot => droplet::boot(self, api, s, m).await,
-            Stage::Address => reserved_ip::ensure(api, s, m).await,
+            Stage::Address => {
+                reserved_ip::ensure(api, s, m).await?;
+                droplet::only_one(api, m).await
+            }
         }
     }
 
@@ -171,7 +185,7 @@ impl Driver for DigitalOcean {
         let api = self.api(cx, s)?;
         let found = match m.droplet_id {
             Some(id) => droplet::get(api, id).await?,
-            None => droplet::find(api, None, &[]).await?.into_iter().next(),
+            None => droplet::find(api).await?.into_iter().next(),
         };
         match found {
             Some(droplet) => Ok(status(s, m, &droplet)),
@@ -179,22 +193,28 @@ impl Driver for DigitalOcean {
         }
     }
 
+    fn holdings(&self, _: &Settings, m: &Machine) -> Vec<Holding> {
+        let thing = |kind: &str, id: Option<String>| Holding { kind: kind.to_owned(), id, price: None };
+        let mut all = Vec::new();
+        match m.droplet_id {
+            Some(id) => all.push(Holding { price: m.price.clone(), ..thing("droplet", Some(id.to_string())) }),
+            None if m.droplet_asked => all.push(thing("droplet", None)),
+            None => {}
+        }
+        if let Some(ip) = m.reserved_ip.clone().filter(|_| m.reserved_ip_owned) {
+            all.push(thing("reserved-ip", Some(ip)));
+        } else if m.reserved_ip_asked && m.reserved_ip.is_none() {
+            all.push(thing("reserved-ip", None));
+        }
+        all.extend(m.firewall_id.clone().map(|id| thing("firewall", Some(id))));
+        all.extend(m.key_id.filter(|_| m.key_owned).map(|id| thing("ssh-key", Some(id.to_string()))));
+        all
+    }
+
     async fn remove(&self, cx: &Context, s: &Settings, m: &Machine) -> Result<()> {
         let api = self.api(cx, s)?;
         account::same(self, api, m).await?;
         remove::remove(api, s, m).await
-    }
-
-    fn power(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn list_all(&self) -> Option<&impl ListAll<Self>> {
-        Some(self)
-    }
-
-    fn planner(&self) -> Option<&impl Planner<Self>> {
-        Some(self)
     }
 }
 
@@ -221,10 +241,11 @@ fn status(s: &Settings, m: &Machine, droplet: &Droplet) -> Status {
         host: host.to_owned(),
         port: s.ssh_port,
         user: s.ssh_user.clone(),
-        identity: s.key_path.clone().map_or(SshIdentity::Machine, SshIdentity::File),
+        identity: s.ssh_key_path.clone().map_or(SshIdentity::Machine, SshIdentity::File),
         jump_host: None,
         use_ssh_config: false,
         host_key: None,
+        client: SshClient::Fitting,
     });
     let engine = address.map(|host| EngineEndpoint {
         host: host.to_owned(),
@@ -242,18 +263,7 @@ fn status(s: &Settings, m: &Machine, droplet: &Droplet) -> Status {
     Status { power: power_of(droplet), ssh, engine, detail: Some(detail) }
 }
 
-/// The tag all our things of this machine carry.
-pub(crate) fn id_tag(cx: &Context) -> String {
-    format!("{MACHINE_TAG}{}", cx.machine_id)
-}
-
-/// The tag all things of this store carry.
-pub(crate) fn store_tag(cx: &Context) -> String {
-    format!("{STORE_TAG}{}", cx.store_id)
-}
-
 /// What an earlier stage should have brought.
-pub(crate) fn missing(what: &str) -> DriverError {
-    DriverError::new(ErrorKind::Other, format!("the record has no {what}"))
-        .hint("run `machine create` again for this name")
+pub(crate) fn missing(what: &str) -> Diagnostic {
+    Diagnostic::new(Kind::Failure, format!("the record has no {what}")).hint("run `machine create` again for this name")
 }

@@ -1,52 +1,90 @@
 //! The droplet: found again or asked for, then waited for. Facts: a 202 says nothing about success; a droplet may be
 //! unknown (404) for a while after it; networks come late; the tags of what is made by a lost request come later still.
 
-use std::time::Duration;
+mod deletion;
 
-use machine_driver::{DriverError, ErrorKind, Result};
+use machine_cloud::{Api, Duplicates, Fault, How, Ids, Intent, Made, What, has_tag, permitted};
+use machine_driver::{Diagnostic, Kind, Result};
 use serde_json::{Value, json};
 
-use crate::api::{Api, Wait};
-use crate::catalogue::user_data;
-use crate::driver::{OWN_IP_TAG, id_tag, missing, store_tag};
-use crate::fault::Fault;
+use crate::catalog::{image, price, user_data};
+use crate::driver::{OWN_IP_TAG, missing};
+use crate::provider::{self, list, total};
 use crate::settings::ReservedIp;
-use crate::wire::{Action, Droplet, OneAction, OneDroplet};
-use crate::{DigitalOcean, Machine, Settings};
+use crate::wire::{Action, Droplet, One};
+use crate::{DigitalOcean, Machine, Settings, account, check};
+
+pub(crate) use deletion::delete;
 
 /// The droplet with this id; `None`: unknown there.
 pub(crate) async fn get(api: Api<'_>, id: u64) -> Result<Option<Droplet>, Fault> {
-    match api.get::<OneDroplet>(("look at the droplet", "droplet:read"), &format!("/v2/droplets/{id}")).await {
-        Ok(one) => Ok(Some(one.droplet)),
-        Err(fault) if fault.not_found() => Ok(None),
-        Err(fault) => Err(fault),
-    }
+    provider::find(api, ("look at the droplet", "droplet:read"), &format!("/v2/droplets/{id}")).await
 }
 
-/// Every droplet that carries our id, oldest first. With `lag`, an empty answer is believed only after so long, and not
-/// before the third one: where answers are slow, time alone says little.
-pub(crate) async fn find(api: Api<'_>, lag: Option<Duration>, except: &[u64]) -> Result<Vec<Droplet>, Fault> {
-    let tag = id_tag(api.cx);
-    let start = std::time::Instant::now();
-    let mut looks = 0;
-    let what = ("look for the droplet by its tag", "droplet:read");
-    let mut filter = format!("tag_name={}", tag.replace(':', "%3A"));
-    loop {
-        let mut found: Vec<Droplet> = api.list(what, "/v2/droplets", &filter, "droplets").await?;
-        found.retain(|droplet| !except.contains(&droplet.id) && droplet.tags.contains(&tag));
-        found.sort_by_key(|droplet| droplet.id);
-        looks += 1;
-        if !found.is_empty() || lag.is_none_or(|lag| start.elapsed() >= lag && looks > 2) {
-            return Ok(found);
-        }
-        tokio::time::sleep(api.pace.poll).await;
-        // Two indexes, which need not lag alike: by tag, and by name (names are not unique, the tag decides).
-        filter = if filter.starts_with("tag_name") {
-            format!("name={}", api.cx.host_name)
-        } else {
-            format!("tag_name={}", tag.replace(':', "%3A"))
-        };
+/// The droplets of a list and, whatever it is filtered by, those with a GPU: DigitalOcean has them in a list of their own
+/// only, which cannot be filtered by a tag. Whoever asks looks at the tags.
+pub(crate) async fn list_all(api: Api<'_>, what: What<'_>, filter: &str) -> Result<Vec<Droplet>, Fault> {
+    let mut found: Vec<Droplet> = list(api, what, "/v2/droplets", filter, "droplets").await?;
+    found.extend(list::<Droplet>(api, what, "/v2/droplets", "type=gpus", "droplets").await?);
+    found.sort_by_key(|droplet| droplet.id);
+    found.dedup_by_key(|droplet| droplet.id);
+    Ok(found)
+}
+
+/// How many there are in the account, with a GPU or without.
+pub(crate) async fn count(api: Api<'_>) -> Result<u64, Fault> {
+    let what = ("count the droplets", "droplet:read");
+    Ok(total(api, what, "/v2/droplets", "").await? + total(api, what, "/v2/droplets", "type=gpus").await?)
+}
+
+/// Looking for what carries our id.
+const SEARCH: What<'_> = ("look for the droplet by its tag", "droplet:read tag:read");
+
+/// Whether they can be looked for by their tags at all.
+pub(crate) async fn count_ours(api: Api<'_>) -> Result<u64, Fault> {
+    total(api, SEARCH, "/v2/droplets", &by_tag(&Ids::machine_tag(api.cx))).await
+}
+
+/// Every droplet that carries our id, oldest first.
+pub(crate) async fn find(api: Api<'_>) -> Result<Vec<Droplet>, Fault> {
+    Ok(find_at(api, 0, &[]).await?.unwrap_or_default())
+}
+
+/// The same in looks that follow each other, where something is found. Two indexes, which need not lag alike: by tag, and
+/// by name (names are not unique, the tag decides).
+pub(crate) async fn find_at(api: Api<'_>, look: usize, except: &[u64]) -> Result<Option<Vec<Droplet>>, Fault> {
+    let tag = Ids::machine_tag(api.cx);
+    let filter = if look.is_multiple_of(2) { by_tag(&tag) } else { format!("name={}", api.cx.host_name) };
+    let mut found = list_all(api, SEARCH, &filter).await?;
+    found.retain(|droplet| !except.contains(&droplet.id) && has_tag(&droplet.tags, &tag));
+    Ok((!found.is_empty()).then_some(found))
+}
+
+/// At the end of a creation: one id is one droplet. What else carries it was made by a request that was thought lost, and
+/// nothing runs on it.
+pub(crate) async fn only_one(api: Api<'_>, m: &Machine) -> Result<()> {
+    let id = m.droplet_id.ok_or_else(|| missing("droplet"))?;
+    let tag = Ids::machine_tag(api.cx);
+    // Those of one machine are all of one size, and so in one list.
+    let listed: Result<Vec<Droplet>, Fault> = list(api, SEARCH, "/v2/droplets", &by_tag(&tag), "droplets").await;
+    let Some(mut found) = permitted(listed)? else { return Ok(()) };
+    if found.iter().all(|droplet| droplet.id != id) {
+        found.extend(list::<Droplet>(api, SEARCH, "/v2/droplets", "type=gpus", "droplets").await?);
     }
+    for other in found.iter().filter(|other| other.id != id && has_tag(&other.tags, &tag)) {
+        let price = other.size.as_ref().map(|size| format!(" ({})", size.price())).unwrap_or_default();
+        api.cx.say(&format!("droplet {}{price} carries this machine's id, too: deleting it", other.id));
+        delete(api, other.id).await?;
+    }
+    Ok(())
+}
+
+pub(crate) fn by_tag(tag: &str) -> String {
+    format!("tag_name={}", encoded(tag))
+}
+
+fn encoded(tag: &str) -> String {
+    tag.replace(':', "%3A")
 }
 
 /// The stage: there is a droplet, or one is asked for.
@@ -54,61 +92,94 @@ pub(crate) async fn ensure(driver: &DigitalOcean, api: Api<'_>, s: &Settings, m:
     if m.droplet_id.is_some() {
         return Ok(());
     }
-    if api.cx.resumed || m.droplet_asked {
-        api.cx.say("looking whether the droplet was asked for already");
-        if let Some(found) = find(api, Some(api.pace.lag), &[]).await?.first() {
-            return adopt(api, m, found);
-        }
-    }
-    ask(driver, api, s, m, &[]).await
+    ask(driver, api, s, m, api.cx.resumed, &[]).await
 }
 
-fn adopt(api: Api<'_>, m: &mut Machine, found: &Droplet) -> Result<()> {
-    api.cx.say(&format!("going on with droplet {}", found.id));
-    m.droplet_id = Some(found.id);
-    m.action_id = None;
-    api.cx.save(m)
-}
-
-/// Posts a droplet, at most twice, and never without having looked whether the first one was made.
-async fn ask(driver: &DigitalOcean, api: Api<'_>, s: &Settings, m: &mut Machine, except: &[u64]) -> Result<()> {
+async fn ask(
+    driver: &DigitalOcean,
+    api: Api<'_>,
+    s: &Settings,
+    m: &mut Machine,
+    resumed: bool,
+    except: &[u64],
+) -> Result<()> {
     let key = m.key_id.ok_or_else(|| missing("SSH key"))?;
-    let body = body(driver, api, s, json!(key)).await?;
-    m.droplet_asked = true;
+    let doing = &format!("create droplet {}", api.cx.host_name);
+    let find = |look| async move {
+        let found = find_at(api, look, except).await?;
+        Ok(found.and_then(|found| found.first().map(|droplet| (droplet.id, None))))
+    };
+    let scopes = match s.vpc_uuid {
+        Some(_) => "droplet:create tag:create image:read ssh_key:read vpc:read",
+        None => "droplet:create tag:create image:read ssh_key:read",
+    };
+    let post = |body: Value| async move {
+        let made: One<Droplet> = match api.post((doing, scopes), "/v2/droplets", &body).await {
+            Ok(made) => made,
+            Err(fault) => return Err(explained(driver, api, s, fault).await),
+        };
+        let action = made.links.actions.iter().find(|link| link.rel == "create").map(|link| link.id);
+        Ok((made.thing.id, action))
+    };
+    m.price = price(driver, api, s).await;
+    let duplicates = Duplicates::Possible { noted: |m: &mut Machine| &mut m.droplet_asked };
+    let intent = Intent { what: "the droplet", machine: m, duplicates, resumed, waits: false };
+    let made = machine_cloud::ensure(api, intent, find, body(driver, api, s, json!(key)), post).await?;
+    let ((id, action), said) = match made {
+        Made::Found(found) => (found, format!("going on with droplet {}", found.0)),
+        Made::Posted(posted) => (posted, format!("droplet {} is asked for", posted.0)),
+    };
+    driver.claims.made(&api.key(Some(account::DROPLETS)), api.cx);
+    (m.droplet_id, m.action_id) = (Some(id), action);
     api.cx.save(m)?;
-    let doing = format!("create droplet {}", api.cx.host_name);
-    let mut again = true;
-    loop {
-        match api.post::<OneDroplet>((&doing, "droplet:create"), "/v2/droplets", &body).await {
-            Ok(made) => {
-                m.droplet_id = Some(made.droplet.id);
-                m.action_id = made.links.actions.iter().find(|link| link.rel == "create").map(|link| link.id);
-                api.cx.save(m)?;
-                api.cx.say(&format!("droplet {} is asked for", made.droplet.id));
-                return Ok(());
-            }
-            Err(fault) if fault.maybe_done() => {
-                api.cx.say("the answer was lost: looking whether the droplet was made");
-                if let Some(found) = find(api, Some(api.pace.lag), except).await?.first() {
-                    return adopt(api, m, found);
-                }
-                if !std::mem::take(&mut again) {
-                    return Err(fault.into());
-                }
-            }
-            Err(fault) => {
-                // Nothing was made: whoever goes on need not look for it.
-                m.droplet_asked = false;
-                return Err(fault.into());
+    api.cx.say(&said);
+    Ok(())
+}
+
+/// What a definite refusal of the creation is about. DigitalOcean's words for it change; so what it is about is looked at,
+/// and where nothing is wrong with any of that, its words are all there is.
+async fn explained(driver: &DigitalOcean, api: Api<'_>, s: &Settings, mut fault: Fault) -> Fault {
+    if !matches!(fault.status(), Some(403 | 422)) {
+        return fault;
+    }
+    let Err(found) = check::facts(driver, api, s).await else { return fault };
+    if let How::Refused(refusal) = &mut fault.how {
+        let told = std::iter::once(found.message).chain(found.hint).collect::<Vec<_>>().join("; ");
+        (refusal.kind, refusal.hint) = (found.kind, Some(told));
+    }
+    fault
+}
+
+/// The same refusal, as looking at the droplet shows it: DigitalOcean does one thing at a time with it.
+pub(crate) async fn judged(api: Api<'_>, id: u64, fault: Fault) -> Result<Fault, Fault> {
+    if fault.status() != Some(422) {
+        return Ok(fault);
+    }
+    let locked = get(api, id).await?.is_some_and(|droplet| droplet.locked);
+    let at_work = locked || actions(api, id).await?.iter().any(|action| action.status == "in-progress");
+    Ok(if at_work { fault.busy() } else { fault })
+}
+
+/// The machine's tag is there. Making one that is there changes nothing.
+pub(crate) async fn make_tag(api: Api<'_>) -> Result<(), Fault> {
+    let tag = Ids::machine_tag(api.cx);
+    let what = ("make the machine's tag", "tag:create");
+    match api.post_freely::<Value>(what, "/v2/tags", &json!({ "name": tag })).await {
+        Err(fault) if matches!(fault.status(), Some(409 | 422)) => {
+            let what = ("look for the machine's tag", "tag:read");
+            match api.find::<Value>(what, &format!("/v2/tags/{}", encoded(&tag))).await? {
+                Some(_) => Ok(()),
+                None => Err(fault),
             }
         }
+        other => other.map(drop),
     }
 }
 
 /// What is posted.
 pub(crate) async fn body(driver: &DigitalOcean, api: Api<'_>, s: &Settings, key: Value) -> Result<Value> {
-    let image = driver.catalogue.image(api, s).await?;
-    let mut tags = vec![id_tag(api.cx), store_tag(api.cx), "machine".to_owned()];
+    let image = image(driver, api, s).await?;
+    let mut tags = vec![Ids::machine_tag(api.cx), Ids::store_tag(api.cx), "machine".to_owned()];
     if s.reserved_ip == Some(ReservedIp::New) {
         tags.push(OWN_IP_TAG.to_owned());
     }
@@ -125,7 +196,7 @@ pub(crate) async fn body(driver: &DigitalOcean, api: Api<'_>, s: &Settings, key:
         "monitoring": s.monitoring,
         "user_data": user_data(api.cx, s)?,
     });
-    if let Some(vpc) = &s.vpc {
+    if let Some(vpc) = &s.vpc_uuid {
         body["vpc_uuid"] = Value::String(vpc.clone());
     }
     if let Some(agent) = s.droplet_agent {
@@ -148,8 +219,8 @@ pub(crate) async fn boot(driver: &DigitalOcean, api: Api<'_>, s: &Settings, m: &
             return Ok(());
         }
         let errored = || format!("DigitalOcean could not create droplet {id} (its action errored)");
-        if replaced == api.pace.replacements {
-            return Err(DriverError::new(ErrorKind::Transient, errored())
+        if replaced == api.timing.replacements {
+            return Err(Diagnostic::new(Kind::Transient, errored())
                 .hint("try again later, or choose another --digitalocean-region or --digitalocean-size"));
         }
         replaced += 1;
@@ -157,7 +228,7 @@ pub(crate) async fn boot(driver: &DigitalOcean, api: Api<'_>, s: &Settings, m: &
         delete(api, id).await?;
         (m.droplet_id, m.action_id, m.droplet_asked) = (None, None, false);
         api.cx.save(m)?;
-        ask(driver, api, s, m, &[id]).await?;
+        ask(driver, api, s, m, false, &[id]).await?;
     }
 }
 
@@ -166,7 +237,7 @@ async fn created(api: Api<'_>, m: &mut Machine, id: u64) -> Result<bool> {
     if m.booted {
         return Ok(true);
     }
-    let wait = Wait::new(api, format!("droplet {id} to be created"), api.pace.boot);
+    let wait = api.wait(format!("droplet {id} to be created"), api.timing.boot);
     loop {
         let action = match m.action_id {
             Some(action) => action_of(api, id, action).await?,
@@ -181,40 +252,39 @@ async fn created(api: Api<'_>, m: &mut Machine, id: u64) -> Result<bool> {
                 format!("action {} is {}", action.id, action.status)
             }
             // An old droplet's list of actions ends somewhere; the droplet itself decides then.
-            None if wait.elapsed() > api.pace.lag => return Ok(true),
+            None if wait.elapsed() > api.timing.lag => return Ok(true),
             None => "its action is not known yet".to_owned(),
         };
-        wait.not_yet(&reason).await?;
+        wait.not_yet(reason).await?;
     }
 }
 
 async fn creation_of(api: Api<'_>, id: u64) -> Result<Option<Action>, Fault> {
+    Ok(actions(api, id).await?.into_iter().find(|action| action.kind == "create"))
+}
+
+/// What was and is done with it; nothing where it is unknown.
+async fn actions(api: Api<'_>, id: u64) -> Result<Vec<Action>, Fault> {
     let what = ("look at the droplet's actions", "droplet:read");
-    let found: Result<Vec<Action>, Fault> = api.list(what, &format!("/v2/droplets/{id}/actions"), "", "actions").await;
-    match found {
-        Ok(actions) => Ok(actions.into_iter().find(|action| action.kind == "create")),
-        Err(fault) if fault.not_found() => Ok(None),
-        Err(fault) => Err(fault),
+    match list(api, what, &format!("/v2/droplets/{id}/actions"), "", "actions").await {
+        Err(fault) if fault.not_found() => Ok(Vec::new()),
+        found => found,
     }
 }
 
 /// By the droplet, not by `/v2/actions`: that one would need another scope of the token.
 pub(crate) async fn action_of(api: Api<'_>, droplet: u64, action: u64) -> Result<Option<Action>, Fault> {
     let path = format!("/v2/droplets/{droplet}/actions/{action}");
-    match api.get::<OneAction>(("look at what the droplet is doing", "droplet:read"), &path).await {
-        Ok(one) => Ok(Some(one.action)),
-        Err(fault) if fault.not_found() => Ok(None),
-        Err(fault) => Err(fault),
-    }
+    provider::find(api, ("look at what the droplet is doing", "droplet:read"), &path).await
 }
 
 /// Waits until it is active, with every address that was asked for.
 async fn active(api: Api<'_>, s: &Settings, m: &Machine, id: u64) -> Result<Droplet> {
-    let wait = Wait::new(api, format!("droplet {id} to become active"), api.pace.boot);
+    let wait = api.wait(format!("droplet {id} to become active"), api.timing.boot);
     let mut seen = m.booted;
     loop {
         let reason = match get(api, id).await? {
-            None if seen || wait.elapsed() > api.pace.unknown => return Err(gone(id)),
+            None if seen || wait.elapsed() > api.timing.unknown => return Err(gone(id)),
             None => "DigitalOcean does not know it yet".to_owned(),
             // Switched off by somebody since: it has been active, and its addresses are known.
             Some(droplet) if m.booted && droplet.networks.public_v4().is_some() => return Ok(droplet),
@@ -231,64 +301,28 @@ async fn active(api: Api<'_>, s: &Settings, m: &Machine, id: u64) -> Result<Drop
                 }
             }
         };
-        wait.not_yet(&reason).await?;
+        wait.not_yet(reason).await?;
     }
 }
 
 /// Forgets the tag of this machine, which nothing carries any more.
 pub(crate) async fn delete_tag(api: Api<'_>) {
     // It costs nothing, and a token may lack the scope: not worth failing for.
-    let tag = id_tag(api.cx).replace(':', "%3A");
+    let tag = encoded(&Ids::machine_tag(api.cx));
     if let Err(fault) = api.delete(("delete the machine's tag", "tag:delete"), &format!("/v2/tags/{tag}")).await {
         tracing::debug!(?fault, "the machine's tag stays");
     }
 }
 
-pub(crate) fn gone(id: u64) -> DriverError {
-    DriverError::new(ErrorKind::NotFound, format!("droplet {id} is gone at DigitalOcean"))
-        .hint("`machine rm` forgets it and removes what is left around it")
+/// The same where no droplet was ever made, or all are gone: from what carried it, it would be taken away.
+pub(crate) async fn delete_tag_of_none(api: Api<'_>) -> Result<()> {
+    if find(api).await?.is_empty() {
+        delete_tag(api).await;
+    }
+    Ok(())
 }
 
-/// Deletes a droplet that carries our id, and waits until it is gone. Anything else is left alone.
-pub(crate) async fn delete(api: Api<'_>, id: u64) -> Result<()> {
-    let tag = id_tag(api.cx);
-    let wait = Wait::new(api, format!("droplet {id} to be deleted"), api.pace.gone);
-    let doing = format!("delete droplet {id}");
-    let mut accepted = false;
-    let mut unknown_since = None;
-    loop {
-        let Some(droplet) = get(api, id).await? else {
-            // Made a moment ago it may be unknown for a while, and would be back: then it is in the list.
-            let since = *unknown_since.get_or_insert_with(std::time::Instant::now);
-            if accepted || find(api, None, &[]).await?.iter().all(|droplet| droplet.id != id) {
-                return Ok(());
-            }
-            if since.elapsed() > api.pace.unknown {
-                return Ok(());
-            }
-            wait.not_yet("DigitalOcean does not know it yet").await?;
-            continue;
-        };
-        let reason = if accepted {
-            "it is still there".to_owned()
-        } else if !droplet.tags.contains(&tag) {
-            if wait.elapsed() > api.pace.lag {
-                return Err(DriverError::new(ErrorKind::Other, format!("droplet {id} does not carry the tag {tag}"))
-                    .hint("it may not be ours: delete it at DigitalOcean, or give it the tag back"));
-            }
-            "it has no tag yet".to_owned()
-        } else if droplet.locked && wait.elapsed() < api.pace.lag {
-            "it is locked".to_owned()
-        } else {
-            match api.delete((&doing, "droplet:delete"), &format!("/v2/droplets/{id}")).await {
-                Ok(()) => {
-                    accepted = true;
-                    continue;
-                }
-                Err(fault) if fault.pending() => "DigitalOcean is busy with it".to_owned(),
-                Err(fault) => return Err(fault.into()),
-            }
-        };
-        wait.not_yet(&reason).await?;
-    }
+pub(crate) fn gone(id: u64) -> Diagnostic {
+    Diagnostic::new(Kind::NotFound, format!("droplet {id} is gone at DigitalOcean"))
+        .hint("`machine rm` forgets it and removes what is left around it")
 }

@@ -1,15 +1,16 @@
 //! A firewall of the machine's own, bound to its tag: it is there before the droplet is, so no port is ever open.
 
+use machine_cloud::{Api, Duplicates, Fault, Ids, Intent, What, delete_until_gone, refuse};
 use machine_driver::Result;
 use serde_json::{Value, json};
 
-use crate::api::Api;
-use crate::driver::{ENGINE_PORT, id_tag};
-use crate::fault::Fault;
-use crate::ids::Ids;
-use crate::settings::refuse;
-use crate::wire::{Firewall, OneFirewall};
+use crate::driver::ENGINE_PORT;
+use crate::provider::list;
+use crate::wire::{Firewall, One};
 use crate::{Machine, Settings, droplet};
+
+/// Listing them.
+pub(crate) const LIST: What<'_> = ("list the firewalls", "firewall:read");
 
 /// `80`, `8000-8100`, `53/udp`: protocol and ports; `ssh` stands for no others.
 pub(crate) fn parse(text: &str) -> Result<Option<(&'static str, String)>> {
@@ -47,30 +48,24 @@ pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Resul
     if s.firewall.is_empty() {
         return Ok(());
     }
-    if (m.firewall_id.is_some() || api.cx.resumed)
-        && let Some(found) = find(api).await?
-    {
-        return take(api, m, found);
-    }
-    let tag = id_tag(api.cx);
-    // A firewall can only be bound to a tag that exists; making one that exists changes nothing.
-    let made: Result<Value, Fault> =
-        api.post_freely(("make the machine's tag", "tag:create"), "/v2/tags", &json!({ "name": tag })).await;
-    if let Err(fault) = made
-        && !fault.taken()
-    {
-        return Err(fault.into());
-    }
-    let doing = format!("make the firewall of {}", api.cx.host_name);
-    // Freely: a second one is refused, as names are unique, and then it is found by its name.
-    match api.post_freely::<OneFirewall>((&doing, "firewall:create"), "/v2/firewalls", &body(api, s)?).await {
-        Ok(made) => take(api, m, made.firewall),
-        Err(fault) if fault.perhaps_there() => match find(api).await? {
-            Some(found) => take(api, m, found),
-            None => Err(fault.into()),
-        },
-        Err(fault) => Err(fault.into()),
-    }
+    let doing = &format!("make the firewall of {}", api.cx.host_name);
+    // Names are unique: a second one is refused, and then it is found by its name.
+    let duplicates = Duplicates::Refused { known: m.firewall_id.is_some() };
+    let intent = Intent { what: "the firewall", machine: m, duplicates, resumed: api.cx.resumed, waits: false };
+    let post = |body: Value| async move {
+        let what = (doing.as_str(), "firewall:create tag:create tag:read");
+        let made: One<Firewall> = api.post_freely(what, "/v2/firewalls", &body).await?;
+        Ok(made.thing)
+    };
+    let made = machine_cloud::ensure(api, intent, |_| find(api), prepared(api, s), post).await?;
+    m.firewall_id = made.into_inner().id;
+    api.cx.save(m)
+}
+
+/// A firewall can only be bound to a tag that exists.
+async fn prepared(api: Api<'_>, s: &Settings) -> Result<Value> {
+    droplet::make_tag(api).await?;
+    body(api, s)
 }
 
 pub(crate) fn body(api: Api<'_>, s: &Settings) -> Result<Value> {
@@ -87,17 +82,13 @@ pub(crate) fn body(api: Api<'_>, s: &Settings) -> Result<Value> {
         .iter()
         .map(|protocol| json!({ "protocol": protocol, "ports": "0", "destinations": everyone }))
         .collect();
-    Ok(json!({ "name": name(api), "tags": [id_tag(api.cx)], "inbound_rules": inbound, "outbound_rules": outbound }))
-}
-
-fn take(api: Api<'_>, m: &mut Machine, firewall: Firewall) -> Result<()> {
-    m.firewall_id = firewall.id;
-    api.cx.save(m)
+    Ok(
+        json!({ "name": name(api), "tags": [Ids::machine_tag(api.cx)], "inbound_rules": inbound, "outbound_rules": outbound }),
+    )
 }
 
 async fn find(api: Api<'_>) -> Result<Option<Firewall>, Fault> {
-    let all: Vec<Firewall> =
-        api.list(("list the firewalls", "firewall:read"), "/v2/firewalls", "", "firewalls").await?;
+    let all: Vec<Firewall> = list(api, LIST, "/v2/firewalls", "", "firewalls").await?;
     let name = name(api);
     Ok(all.into_iter().find(|firewall| firewall.name == name))
 }
@@ -116,8 +107,11 @@ pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()
 }
 
 async fn delete(api: Api<'_>, id: &str) -> Result<()> {
-    let doing = format!("delete the firewall of {}", api.cx.host_name);
-    Ok(api.delete((&doing, "firewall:delete"), &format!("/v2/firewalls/{id}")).await?)
+    let doing = &format!("delete the firewall of {}", api.cx.host_name);
+    let path = &format!("/v2/firewalls/{id}");
+    let delete = || api.delete((doing, "firewall:delete"), path);
+    let there = || async { Ok(api.find::<Value>(("look at the firewall", "firewall:read"), path).await?.is_some()) };
+    delete_until_gone(api, "the firewall", delete, there).await
 }
 
 /// Removes one that is known from a list, if it still has the name by which it is ours.
@@ -127,11 +121,7 @@ pub(crate) async fn delete_listed(api: Api<'_>, id: &str) -> Result<()> {
         _ => return Ok(()),
     }
     delete(api, id).await?;
-    // Where there never was a droplet nobody else deletes the tag that was made for the firewall.
-    if droplet::find(api, None, &[]).await?.is_empty() {
-        droplet::delete_tag(api).await;
-    }
-    Ok(())
+    droplet::delete_tag_of_none(api).await
 }
 
 #[cfg(test)]

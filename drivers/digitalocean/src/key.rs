@@ -1,14 +1,16 @@
 //! The account's key. Listing keys is limited to ten calls a minute, so they are only ever asked for by fingerprint.
 
 use base64::Engine as _;
-use machine_driver::{DriverError, ErrorKind, Result};
-use serde_json::json;
+use machine_cloud::{Api, Duplicates, Fault, Ids, Intent, delete_until_gone};
+use machine_driver::{Diagnostic, Kind, Result};
+use serde_json::{Value, json};
 
-use crate::api::Api;
-use crate::fault::Fault;
-use crate::ids::Ids;
-use crate::wire::{Key, OneKey};
+use crate::provider::find;
+use crate::wire::{Key, One};
 use crate::{Machine, Settings};
+
+/// No key has this id: to see whether the token may look for one.
+pub(crate) const NOBODY_S: &str = "0";
 
 /// `machine-web-1-MACHINE-STORE`: keys have no tags, so by its name we know our own again.
 pub(crate) fn name(api: Api<'_>) -> String {
@@ -18,43 +20,34 @@ pub(crate) fn name(api: Api<'_>) -> String {
 /// The stage: the account knows the key that the droplet shall let in. Without one DigitalOcean would send a password by
 /// mail.
 pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Result<()> {
-    if let Some(wanted) = &s.key_fingerprint {
+    if let Some(wanted) = &s.ssh_key_fingerprint {
         let key = get(api, wanted).await?.ok_or_else(|| unknown(wanted))?;
         m.key_id = key.id;
         m.key_owned = false;
         return Ok(());
     }
     let fingerprint = fingerprint(&api.cx.public_key).ok_or_else(|| {
-        DriverError::new(ErrorKind::Other, "the machine's public key is not one")
+        Diagnostic::new(Kind::Failure, "the machine's public key is not one")
             .hint("remove the machine and create it again")
     })?;
-    if (m.key_id.is_some() || api.cx.resumed)
-        && let Some(key) = get(api, &fingerprint).await?
-    {
-        return take(api, m, &key);
-    }
-    let doing = format!("add the SSH key of {}", api.cx.host_name);
+    let doing = &format!("add the SSH key of {}", api.cx.host_name);
     let body = json!({ "name": name(api), "public_key": api.cx.public_key.trim() });
-    // Freely: a second one is refused as taken, and then it is ours.
-    match api.post_freely::<OneKey>((&doing, "ssh_key:create"), "/v2/account/keys", &body).await {
-        Ok(made) => take(api, m, &made.ssh_key),
-        // It is there already, or was made and we did not hear of it.
-        Err(fault) if fault.perhaps_there() => match get(api, &fingerprint).await? {
-            Some(key) => take(api, m, &key),
-            None => Err(fault.into()),
-        },
-        Err(fault) => Err(fault.into()),
-    }
-}
-
-fn take(api: Api<'_>, m: &mut Machine, key: &Key) -> Result<()> {
-    m.key_id = key.id;
-    m.key_owned = key.name == name(api);
+    // A second one is refused as taken, and then it is ours.
+    let duplicates = Duplicates::Refused { known: m.key_id.is_some() };
+    let intent = Intent { what: "the SSH key", machine: m, duplicates, resumed: api.cx.resumed, waits: false };
+    let post = |body: Value| async move {
+        let made: One<Key> = api.post_freely((doing, "ssh_key:create"), "/v2/account/keys", &body).await?;
+        Ok(made.thing)
+    };
+    let fingerprint = fingerprint.as_str();
+    let key =
+        machine_cloud::ensure(api, intent, |_| get(api, fingerprint), async { Ok(body) }, post).await?.into_inner();
+    (m.key_id, m.key_owned) = (key.id, key.name == name(api));
     api.cx.save(m)
 }
 
-pub(crate) fn unknown(wanted: &str) -> DriverError {
-    DriverError::new(ErrorKind::Settings, format!("your DigitalOcean account has no SSH key {wanted}"))
+pub(crate) fn unknown(wanted: &str) -> Diagnostic {
+    Diagnostic::new(Kind::Usage, format!("your DigitalOcean account has no SSH key {wanted}"))
         .hint("`ssh-keygen -l -E md5 -f KEY.pub` prints a fingerprint; leave the option out to have a key made")
 }
 
@@ -62,16 +55,12 @@ pub(crate) fn unknown(wanted: &str) -> DriverError {
 pub(crate) async fn get(api: Api<'_>, identifier: &str) -> Result<Option<Key>, Fault> {
     let identifier = identifier.strip_prefix("MD5:").unwrap_or(identifier);
     let path: String = identifier.chars().filter(|c| c.is_ascii_alphanumeric() || *c == ':').collect();
-    match api.get::<OneKey>(("look up an SSH key", "ssh_key:read"), &format!("/v2/account/keys/{path}")).await {
-        Ok(one) => Ok(Some(one.ssh_key)),
-        Err(fault) if fault.not_found() => Ok(None),
-        Err(fault) => Err(fault),
-    }
+    find(api, ("look up an SSH key", "ssh_key:read"), &format!("/v2/account/keys/{path}")).await
 }
 
 /// Removes the key if it is ours; the droplet is gone by then.
 pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()> {
-    if s.key_fingerprint.is_some() {
+    if s.ssh_key_fingerprint.is_some() {
         return Ok(());
     }
     let id = match (m.key_id, m.key_owned) {
@@ -93,8 +82,11 @@ pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()
 
 /// Whoever calls this knows that it is ours.
 pub(crate) async fn delete(api: Api<'_>, id: u64) -> Result<()> {
-    let doing = format!("delete the SSH key of {}", api.cx.host_name);
-    Ok(api.delete((&doing, "ssh_key:delete"), &format!("/v2/account/keys/{id}")).await?)
+    let doing = &format!("delete the SSH key of {}", api.cx.host_name);
+    let path = &format!("/v2/account/keys/{id}");
+    let delete = || api.delete((doing, "ssh_key:delete"), path);
+    let there = || async { Ok(get(api, &id.to_string()).await?.is_some()) };
+    delete_until_gone(api, "the SSH key", delete, there).await
 }
 
 /// MD5 over the key, as DigitalOcean names keys: `aa:bb:…`.

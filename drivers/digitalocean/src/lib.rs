@@ -5,25 +5,21 @@
 //! `machine-id:<uuid>` (droplet), by both ids in their name (key, firewall) or by the droplet they are on (reserved IP).
 
 mod account;
-mod api;
-mod catalogue;
+mod catalog;
 mod check;
 mod driver;
 mod droplet;
-mod fault;
 mod firewall;
-mod ids;
 mod key;
 mod list;
-mod meter;
-mod pace;
 mod plan;
 mod power;
+mod provider;
 mod remove;
 mod reserved_ip;
 mod settings;
 mod wire;
 
-pub use driver::{DRIVER, DigitalOcean, Machine, Stage};
-pub use pace::Pace;
+pub use driver::{DigitalOcean, Machine, Stage};
+pub use machine_cloud::{Limits, Timing};
 pub use settings::{ReservedIp, Settings};

@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 use crate::settings::ReservedIp;
 use crate::{DigitalOcean, Settings, check, droplet, firewall, key};
 
-impl Planner<Self> for DigitalOcean {
+impl Planner for DigitalOcean {
     async fn plan(&self, cx: &Context, s: &Settings) -> Result<Plan> {
         let api = self.api(cx, s)?;
-        let offer = check::for_sale(self, api, s).await?;
+        let selection = check::check_availability(self, api, s).await?;
         let mut makes = Vec::new();
-        let key = match &s.key_fingerprint {
+        let key = match &s.ssh_key_fingerprint {
             Some(existing) => existing.clone(),
             None => {
                 makes.push(planned("ssh-key", key::name(api), Map::new()));
@@ -32,15 +32,15 @@ impl Planner<Self> for DigitalOcean {
             makes.push(planned("reserved-ip", cx.host_name.clone(), Map::new()));
         }
         let mut notes = Vec::new();
-        if offer.size.is_none() {
+        if selection.size.is_none() {
             notes.push("the access token may not list sizes: the price is not known".to_owned());
         }
         if s.backups {
             notes.push("backups are billed on top of it".to_owned());
         }
-        let image = offer.image.as_ref().map_or_else(|| s.image.clone().unwrap_or_default(), |image| image.title());
+        let image = selection.image.title();
         let summary = format!("{} in {} with {image}", s.size, s.region);
-        Ok(Plan { summary, makes, price: offer.size.map(|size| size.price()), notes })
+        Ok(Plan { summary, makes, price: selection.size.map(|size| size.price()), notes })
     }
 }
 

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use machine_driver::{Context, DriverError, ErrorKind, PowerSwitch, Result, Stop};
+use machine_cloud::{Api, Fault};
+use machine_driver::{Context, Diagnostic, Kind, PowerSwitch, Result, Stop};
 use serde_json::json;
 
-use crate::api::{Api, Wait};
 use crate::driver::missing;
-use crate::droplet::{self, action_of, gone};
-use crate::fault::Fault;
-use crate::wire::{Droplet, OneAction};
+use crate::droplet::{self, action_of, gone, judged};
+use crate::wire::{Action, Droplet, One};
 use crate::{DigitalOcean, Machine, Settings};
 
-impl PowerSwitch<Self> for DigitalOcean {
+const OFF: &str = "the droplet is off, and is billed in full until it is removed";
+
+impl PowerSwitch for DigitalOcean {
     async fn start(&self, cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
         let (api, id) = (self.api(cx, s)?, m.droplet_id.ok_or_else(|| missing("droplet"))?);
         if look(api, id).await?.status != "active" {
-            act(api, id, "power_on", "active").await?;
-            become_(api, id, "active", api.pace.action).await?;
+            apply(api, id, "power_on", "active").await?;
+            wait_for_status(api, id, "active", api.timing.action).await?;
         }
         Ok(())
     }
@@ -29,24 +30,24 @@ impl PowerSwitch<Self> for DigitalOcean {
             return Ok(());
         }
         if how == Stop::Politely {
-            let asked = match act(api, id, "shutdown", "off").await {
-                Ok(()) => become_(api, id, "off", api.pace.shutdown).await,
+            let asked = match apply(api, id, "shutdown", "off").await {
+                Ok(()) => wait_for_status(api, id, "off", api.timing.shutdown).await,
                 Err(error) => Err(error),
             };
             match asked {
                 Ok(()) => {
-                    cx.say("the droplet is off, and is billed in full until it is removed");
+                    cx.say(OFF);
                     return Ok(());
                 }
-                Err(error) if matches!(error.kind, ErrorKind::Timeout | ErrorKind::Other) => {
+                Err(error) if matches!(error.kind, Kind::Timeout | Kind::Failure) => {
                     cx.say(&format!("the guest did not shut down ({error}): switching it off"));
                 }
                 Err(error) => return Err(error),
             }
         }
-        act(api, id, "power_off", "off").await?;
-        become_(api, id, "off", api.pace.action).await?;
-        cx.say("the droplet is off, and is billed in full until it is removed");
+        apply(api, id, "power_off", "off").await?;
+        wait_for_status(api, id, "off", api.timing.action).await?;
+        cx.say(OFF);
         Ok(())
     }
 
@@ -55,14 +56,14 @@ impl PowerSwitch<Self> for DigitalOcean {
         if look(api, id).await?.status != "active" {
             return self.start(cx, s, m).await;
         }
-        match act(api, id, "reboot", "").await {
-            Err(error) if matches!(error.kind, ErrorKind::Timeout | ErrorKind::Other) => {
+        match apply(api, id, "reboot", "").await {
+            Err(error) if matches!(error.kind, Kind::Timeout | Kind::Failure) => {
                 cx.say(&format!("the guest did not reboot ({error}): cutting its power"));
-                act(api, id, "power_cycle", "").await?;
+                apply(api, id, "power_cycle", "").await?;
             }
             result => result?,
         }
-        become_(api, id, "active", api.pace.action).await
+        wait_for_status(api, id, "active", api.timing.action).await
     }
 }
 
@@ -72,8 +73,8 @@ async fn look(api: Api<'_>, id: u64) -> Result<Droplet> {
 
 /// Posts an action as soon as nothing else is pending, and waits until it is completed. `already`: the state in which it
 /// is not needed any more.
-async fn act(api: Api<'_>, id: u64, kind: &str, already: &str) -> Result<()> {
-    let wait = Wait::new(api, format!("{kind} of droplet {id}"), api.pace.action);
+async fn apply(api: Api<'_>, id: u64, kind: &str, already: &str) -> Result<()> {
+    let wait = api.wait(format!("{kind} of droplet {id}"), api.timing.action);
     let doing = format!("have DigitalOcean do {kind} with droplet {id}");
     let action = loop {
         let droplet = look(api, id).await?;
@@ -85,15 +86,19 @@ async fn act(api: Api<'_>, id: u64, kind: &str, already: &str) -> Result<()> {
             continue;
         }
         let path = format!("/v2/droplets/{id}/actions");
-        let posted: Result<OneAction, Fault> =
+        let posted: Result<One<Action>, Fault> =
             api.post((&doing, "droplet:update"), &path, &json!({ "type": kind })).await;
+        let posted = match posted {
+            Err(fault) => Err(judged(api, id, fault).await?),
+            posted => posted,
+        };
         match posted {
-            Ok(one) => break one.action.id,
-            Err(fault) if fault.pending() => wait.not_yet("another event is pending").await?,
+            Ok(one) => break one.thing.id,
+            Err(fault) if fault.is_busy() => wait.not_yet("another event is pending").await?,
             // Twice does no harm, and the state is looked at in between.
             Err(fault) if fault.maybe_done() => {
-                let last = DriverError::from(fault.clone());
-                if wait.not_yet(&last.causes.join(": ")).await.is_err() {
+                let last = Diagnostic::from(fault.clone());
+                if wait.not_yet(last.causes.join(": ")).await.is_err() {
                     return Err(last);
                 }
             }
@@ -104,8 +109,8 @@ async fn act(api: Api<'_>, id: u64, kind: &str, already: &str) -> Result<()> {
         let reason = match action_of(api, id, action).await? {
             Some(seen) if seen.status == "completed" => return Ok(()),
             Some(seen) if seen.status == "errored" => {
-                return Err(DriverError::new(
-                    ErrorKind::Other,
+                return Err(Diagnostic::new(
+                    Kind::Failure,
                     format!("DigitalOcean could not do {kind} with droplet {id} (action {action} errored)"),
                 )
                 .hint("try again; the droplet's console at DigitalOcean may show more"));
@@ -113,17 +118,17 @@ async fn act(api: Api<'_>, id: u64, kind: &str, already: &str) -> Result<()> {
             Some(seen) => format!("action {action} is {}", seen.status),
             None => format!("action {action} is not known yet"),
         };
-        wait.not_yet(&reason).await?;
+        wait.not_yet(reason).await?;
     }
 }
 
-async fn become_(api: Api<'_>, id: u64, status: &str, limit: Duration) -> Result<()> {
-    let wait = Wait::new(api, format!("droplet {id} to be {status}"), limit);
+async fn wait_for_status(api: Api<'_>, id: u64, status: &str, limit: Duration) -> Result<()> {
+    let wait = api.wait(format!("droplet {id} to be {status}"), limit);
     loop {
         let seen = look(api, id).await?;
         if seen.status == status {
             return Ok(());
         }
-        wait.not_yet(&format!("it is {}", seen.status)).await?;
+        wait.not_yet(format!("it is {}", seen.status)).await?;
     }
 }

@@ -2,10 +2,14 @@
 //! known to do on a bad day. Every exchange is held against the vendor's document where that is at hand.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../../../tests/src/digitalocean/mod.rs"]
-#[expect(dead_code, unreachable_pub, unused_imports, reason = "the harness uses more of it")]
-mod simulator;
+#[path = "../../../tests/src/simulators/mod.rs"]
+#[expect(dead_code, unreachable_pub, reason = "the harness uses more of it")]
+mod simulators;
 
+#[path = "simulated/cases.rs"]
+mod cases;
+#[path = "simulated/cloud.rs"]
+mod cloud;
 #[path = "simulated/conformance.rs"]
 mod conformance;
 #[path = "simulated/days.rs"]
@@ -14,5 +18,3 @@ mod days;
 mod faults;
 #[path = "simulated/list.rs"]
 mod list;
-#[path = "simulated/play.rs"]
-mod play;

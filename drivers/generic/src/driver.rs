@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use machine_driver::{Context, Driver, EngineEndpoint, NoPower, Power, Result, Status};
+use machine_driver::{Context, Driver, EngineEndpoint, HostKeySupport, Origin, Power, Result, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::Settings;
@@ -27,21 +27,23 @@ impl Driver for Generic {
     type Settings = Settings;
     type Machine = Registered;
     type Stage = Stage;
-    type Power = NoPower;
 
     const NAME: &'static str = "generic";
     const ABOUT: &'static str = "An existing host, reached over SSH";
     const STAGES: &'static [Stage] = &[Stage::Register];
-    const INJECTS_HOST_KEY: bool = false;
+    const ORIGIN: Origin = Origin::Existing;
+    const HOST_KEY: HostKeySupport = HostKeySupport::FirstUse;
+    const HOST_KEY_FLAG: Option<&'static str> = Some("ssh-host-key");
+    const KEY_FLAG: Option<&'static str> = Some("ssh-key");
 
-    fn settle(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
-        s.settled(working_dir)
+    fn normalize(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
+        s.normalized(working_dir)
     }
 
     /// Looks at the key file only: whether the host answers, and to whom, is found out over SSH.
     async fn check(&self, _: &Context, s: &Settings) -> Result<()> {
         s.address()?;
-        s.key.as_deref().map_or(Ok(()), |key| check_key(Path::new(key)))
+        s.ssh_key.as_deref().map_or(Ok(()), |key| check_key(Path::new(key)))
     }
 
     async fn advance(&self, stage: Stage, cx: &Context, s: &Settings, _: &mut Registered) -> Result<()> {
@@ -63,9 +65,5 @@ impl Driver for Generic {
 
     async fn remove(&self, _: &Context, _: &Settings, _: &Registered) -> Result<()> {
         Ok(())
-    }
-
-    fn power(&self) -> Option<&NoPower> {
-        None
     }
 }

@@ -10,4 +10,4 @@ mod settings;
 pub use address::{Address, JumpHost, UserName};
 pub use driver::{Generic, Registered, Stage};
 pub use host_key::HostKey;
-pub use settings::Settings;
+pub use settings::{Settings, Transport};

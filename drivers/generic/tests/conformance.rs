@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use machine_driver::conformance::{World, assert_conforms, settings_round_trip};
-use machine_driver::{AnyDriver, BoxFuture, Context, DriverError, ErrorKind, SshIdentity, Status};
+use machine_driver::conformance::{World, assert_conforms, assert_conforms_behind_a_pipe, settings_round_trip};
+use machine_driver::{
+    AnyDriver, BoxFuture, Context, Diagnostic, Folders, InProcess, Kind, SshClient, SshIdentity, Status, Typed,
+};
 use machine_driver_generic::Generic;
 
 struct Existing(tempfile::TempDir);
@@ -33,7 +34,7 @@ fn key(folder: &Path, name: &str, mode: u32, text: &str) -> PathBuf {
 
 impl World for Existing {
     fn driver(&self) -> Box<dyn AnyDriver> {
-        Box::new(Generic)
+        Box::new(InProcess::new(Generic))
     }
     fn arguments(&self) -> Vec<String> {
         args("--generic-ip-address 192.0.2.7 --generic-ssh-key id")
@@ -50,9 +51,6 @@ impl World for Existing {
     fn machines<'a>(&'a self, _: &'a str) -> BoxFuture<'a, usize> {
         Box::pin(async { 0 })
     }
-    fn makes_machines(&self) -> bool {
-        false
-    }
     /// The contents of the user's key: used by reference, so nobody may ever have read it out.
     fn secrets(&self) -> BTreeMap<String, String> {
         BTreeMap::from([("the key's contents".to_owned(), "b3BlbnNzaC1rZXktdjEA".to_owned())])
@@ -68,33 +66,22 @@ async fn generic_conforms() {
     assert_conforms(Existing::new).await;
 }
 
-fn context(folder: &Path) -> Context {
-    Context {
-        host_name: "web-1".to_owned(),
-        machine_id: "id".to_owned(),
-        store_id: "store".to_owned(),
-        public_key: String::new(),
-        host_key: None,
-        dir: folder.to_owned(),
-        runtime_dir: folder.to_owned(),
-        cache_dir: folder.to_owned(),
-        working_dir: folder.to_owned(),
-        deadline: None,
-        resumed: false,
-        secrets: BTreeMap::new(),
-        progress: Arc::new(|_| {}),
-        save: Arc::new(|_| Ok(())),
-    }
+#[tokio::test]
+async fn generic_conforms_behind_a_pipe() {
+    assert_conforms_behind_a_pipe(Existing::new).await;
 }
 
-fn parsed(line: &str, working_dir: &Path) -> Result<serde_json::Value, DriverError> {
-    let driver: &dyn AnyDriver = &Generic;
-    let matches = driver.flags().try_get_matches_from(std::iter::once("create".to_owned()).chain(args(line))).unwrap();
-    driver.settings(&matches, working_dir)
+fn context(folder: &Path) -> Context {
+    Context::new("web-1", "id", "store").folders(Folders::all(folder))
+}
+
+fn parsed(line: &str, working_dir: &Path) -> Result<serde_json::Value, Diagnostic> {
+    let typed = Typed { args: args(line), dir: working_dir.to_owned(), ..Typed::default() };
+    Ok(serde_json::to_value(InProcess::new(Generic).settings(&typed)?).unwrap())
 }
 
 async fn status(line: &str) -> Status {
-    let driver: &dyn AnyDriver = &Generic;
+    let driver: &dyn AnyDriver = &InProcess::new(Generic);
     let settings = parsed(line, Path::new("/home/me")).unwrap();
     driver.inspect(&context(Path::new("/")), &settings, &serde_json::json!({})).await.unwrap()
 }
@@ -104,11 +91,12 @@ fn settings_round_trip_with_every_flag() {
     let sum = "SHA256:uNiVztksCsDhcc0u9e8BrJQXVUpKZIDTMCzCvj3tD2s";
     let line = format!(
         "--generic-ip-address [fd00::1] --generic-ssh-user debian --generic-ssh-key keys/id --generic-ssh-port 2222 \
-         --generic-engine-port 3376 --generic-ssh-host-key {sum} --generic-jump-host me@bastion:22 --generic-use-ssh-config"
+         --generic-engine-port 3376 --generic-ssh-host-key {sum} --generic-jump-host me@bastion:22 --generic-use-ssh-config \
+         --generic-ssh-transport openssh"
     );
-    let value = settings_round_trip(&Generic, &args(&line), Path::new("/home/me")).unwrap();
-    insta::assert_snapshot!(value, @r#"{"ip-address":"fd00::1","ssh-user":"debian","ssh-key":"/home/me/keys/id","ssh-port":2222,"engine-port":3376,"ssh-host-key":"SHA256:uNiVztksCsDhcc0u9e8BrJQXVUpKZIDTMCzCvj3tD2s","jump-host":"me@bastion:22","use-ssh-config":true}"#);
-    let value = settings_round_trip(&Generic, &args("--generic-ip-address a"), Path::new("/")).unwrap();
+    let value = settings_round_trip(&InProcess::new(Generic), &args(&line), Path::new("/home/me")).unwrap();
+    insta::assert_snapshot!(value, @r#"{"ip-address":"fd00::1","ssh-user":"debian","ssh-key":"/home/me/keys/id","ssh-port":2222,"engine-port":3376,"ssh-host-key":"SHA256:uNiVztksCsDhcc0u9e8BrJQXVUpKZIDTMCzCvj3tD2s","jump-host":"me@bastion:22","use-ssh-config":true,"ssh-transport":"openssh"}"#);
+    let value = settings_round_trip(&InProcess::new(Generic), &args("--generic-ip-address a"), Path::new("/")).unwrap();
     insta::assert_snapshot!(value, @r#"{"ip-address":"a","ssh-user":"root","ssh-port":22,"engine-port":2376,"use-ssh-config":false}"#);
 }
 
@@ -123,12 +111,12 @@ async fn the_status_says_how_to_get_in() {
     let engine = plain.engine.unwrap();
     assert_eq!((engine.host.as_str(), engine.port, engine.host_port), ("192.0.2.7", 2376, 2376));
 
-    let full = status("--generic-ip-address h --generic-ssh-key id --generic-jump-host j:2 --generic-ssh-host-key accept-new --generic-use-ssh-config").await;
+    let full = status("--generic-ip-address h --generic-ssh-key id --generic-jump-host j:2 --generic-ssh-host-key accept-new --generic-use-ssh-config --generic-ssh-transport openssh").await;
     let ssh = full.ssh.unwrap();
     assert_eq!(ssh.identity, SshIdentity::File("/home/me/id".to_owned()));
     assert_eq!(
-        (ssh.jump_host.as_deref(), ssh.host_key.as_deref(), ssh.use_ssh_config),
-        (Some("j:2"), Some("accept-new"), true)
+        (ssh.jump_host.as_deref(), ssh.host_key.as_deref(), ssh.use_ssh_config, ssh.client),
+        (Some("j:2"), Some("accept-new"), true, SshClient::OpenSsh)
     );
 }
 
@@ -136,7 +124,7 @@ async fn the_status_says_how_to_get_in() {
 fn what_contradicts_itself_is_refused_with_a_hint() {
     let refused = |line: &str| {
         let error = parsed(line, Path::new("/")).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Settings);
+        assert_eq!(error.kind, Kind::Usage);
         format!("{error}\nhint: {}", error.hint.as_ref().unwrap())
     };
     insta::assert_snapshot!(refused(""), @r"
@@ -161,12 +149,11 @@ fn malformed_flags_are_refused_while_parsing() {
         "--generic-ip-address a --generic-ssh-port 65536",
         "--generic-ip-address a --generic-ssh-user a;b",
         "--generic-ip-address a --generic-ssh-host-key no",
-        "--generic-ip-address a --generic-jump-host a,b",
+        "--generic-ip-address a --generic-jump-host a,,b",
     ] {
-        let driver: &dyn AnyDriver = &Generic;
-        let words = std::iter::once("create".to_owned()).chain(args(line));
-        let error = driver.flags().try_get_matches_from(words).unwrap_err();
-        assert_eq!(error.kind(), clap::error::ErrorKind::ValueValidation, "{line}");
+        let error = parsed(line, Path::new("/")).unwrap_err();
+        assert_eq!(error.kind, Kind::Usage, "{line}");
+        assert!(error.message.starts_with("invalid value"), "{line}: {error}");
     }
 }
 
@@ -177,7 +164,7 @@ async fn a_key_that_cannot_open_anything_is_refused_before_anything_else() {
     key(folder.path(), "open", 0o644, PRIVATE);
     key(folder.path(), "good.pub", 0o600, "ssh-ed25519 AAAA me\n");
     key(folder.path(), "text", 0o600, "hello\n");
-    let driver: &dyn AnyDriver = &Generic;
+    let driver: &dyn AnyDriver = &InProcess::new(Generic);
     let check = async |name: &str| {
         let settings = parsed(&format!("--generic-ip-address a --generic-ssh-key {name}"), folder.path()).unwrap();
         driver.check(&context(folder.path()), &settings).await
@@ -186,7 +173,7 @@ async fn a_key_that_cannot_open_anything_is_refused_before_anything_else() {
     let mut shown = String::new();
     for name in ["missing", ".", "open", "good.pub", "text"] {
         let error = check(name).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Settings);
+        assert_eq!(error.kind, Kind::Usage);
         shown = format!("{shown}{error}\n  hint: {}\n", error.hint.as_ref().unwrap())
             .replace(folder.path().to_str().unwrap(), "DIR");
     }
@@ -195,6 +182,6 @@ async fn a_key_that_cannot_open_anything_is_refused_before_anything_else() {
 
 #[test]
 fn help_is_docker_machine_s_and_more() {
-    let driver: &dyn AnyDriver = &Generic;
-    insta::assert_snapshot!(driver.flags().term_width(100).render_help());
+    let driver: &dyn AnyDriver = &InProcess::new(Generic);
+    insta::assert_snapshot!(driver.description().command().term_width(100).render_help());
 }

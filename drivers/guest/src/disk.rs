@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use machine_driver::{DriverError, ErrorKind, Result};
+use machine_driver::{Diagnostic, Kind, Result};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -74,18 +74,18 @@ pub struct Kernel {
 /// guest. One that is there already and stands on the same disk is kept as it is.
 ///
 /// # Errors
-/// Kind [`ErrorKind::Settings`]: `size` is less than the image needs. Any other: `to` is something else, or cannot be written.
+/// Kind [`Kind::Usage`]: `size` is less than the image needs. Any other: `to` is something else, or cannot be written.
 pub fn overlay(disk: &Disk, to: &Path, size: u64) -> Result<()> {
     if size < disk.virtual_size {
         let gb = disk.virtual_size.div_ceil(1_000_000_000);
-        return Err(DriverError::new(
-            ErrorKind::Settings,
+        return Err(Diagnostic::new(
+            Kind::Usage,
             format!("a disk of {size} bytes is too small for the image {}, which has {}", disk.name, disk.virtual_size),
         )
         .hint(format!("give at least {gb} GB")));
     }
     let base = std::path::absolute(&disk.path).map_err(files::io("find", &disk.path))?;
-    match std::fs::File::open(to) {
+    match machine_base::files::open(to) {
         Ok(mut file) => {
             let header = qcow2::Header::read(&mut file).map_err(|e| e.into_error(to))?;
             let stands_on = header.backing.as_deref().map(PathBuf::from);
@@ -93,9 +93,9 @@ pub fn overlay(disk: &Disk, to: &Path, size: u64) -> Result<()> {
                 return Ok(());
             }
             let what = stands_on.map_or_else(|| "no other disk".to_owned(), |path| path.display().to_string());
-            Err(DriverError::new(
-                ErrorKind::Other,
-                format!("{} stands on {what}, not on {}", to.display(), base.display()),
+            Err(Diagnostic::new(
+                Kind::Failure,
+                format!("{} is based on {what}, not on {}", to.display(), base.display()),
             )
             .hint("a machine's disk is never replaced: `machine rm` the machine, or put the image back"))
         }
@@ -123,7 +123,7 @@ pub(crate) mod tests {
             virtual_size,
             kernel: None,
             cloud_init: true,
-            arch: Arch::X86_64,
+            arch: Arch::Amd64,
             source: "test".to_owned(),
             verified: "none".to_owned(),
             made: OffsetDateTime::UNIX_EPOCH,
@@ -143,9 +143,9 @@ pub(crate) mod tests {
 
         let other = disk(&dir.path().join("other"), Format::Raw, 1 << 30);
         let error = overlay(&other, &to, 2 << 30).unwrap_err();
-        assert!(error.message.contains("stands on") && error.hint.is_some(), "{error}");
+        assert!(error.message.contains("is based on") && error.hint.is_some(), "{error}");
         let error = overlay(&base, &dir.path().join("small"), 1 << 20).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Settings);
+        assert_eq!(error.kind, Kind::Usage);
         assert_eq!(error.hint.as_deref(), Some("give at least 2 GB"));
         std::fs::File::create(dir.path().join("foreign")).unwrap().write_all(b"hello").unwrap();
         assert!(overlay(&base, &dir.path().join("foreign"), 2 << 30).is_err());

@@ -3,15 +3,19 @@
 use std::fs;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use machine_driver::{DriverError, ErrorKind, Progress, Result};
+use machine_base::content::Workspace;
+use machine_base::{Checksum, FileLock, LockError, blocking};
+use machine_driver::{Diagnostic, Kind, Progress, Result};
 use time::OffsetDateTime;
 
-use crate::cache::{Cache, Manifest, is_digest, sha256};
-use crate::fetch::{self, blocking};
+use crate::cache::{Cache, Manifest, sha256};
 use crate::look::look;
-use crate::{Arch, Checksum, DEFAULT_SUITE, Disk, Format, Source, build, files, lock};
+use crate::{Arch, DEFAULT_SUITE, Disk, Format, Source, build, fetch, files};
+
+/// How long to wait for another process that makes the same thing, where nobody sets a deadline.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// The cache folder: `disks/DIGEST/…`, and what it needs to find and lock them.
 #[derive(Debug, Clone)]
@@ -73,7 +77,7 @@ impl Disks {
         self.make(source, arch, &key, progress, deadline, None).await
     }
 
-    /// Builds our own disk from Debian packages anew, even if there is one.
+    /// Rebuilds our own disk from Debian packages, even if there is one.
     ///
     /// # Errors
     /// As [`Disks::prepare`].
@@ -110,7 +114,7 @@ impl Disks {
     /// The newest disk with this name, or the one whose digest begins so.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::NotFound`]: none; kind [`ErrorKind::Settings`]: the digests of several begin so.
+    /// Kind [`Kind::NotFound`]: none; kind [`Kind::Usage`]: the digests of several begin so.
     pub fn named(&self, name: &str) -> Result<Disk> {
         let all = self.list()?;
         if let Some(disk) = all.iter().find(|disk| disk.name == name) {
@@ -120,10 +124,12 @@ impl Disks {
             all.into_iter().filter(|disk| name.len() >= 4 && disk.digest.starts_with(name)).collect();
         match fitting.len() {
             1 => Ok(fitting.remove(0)),
-            0 => Err(DriverError::new(ErrorKind::NotFound, format!("no image {name:?} is kept here"))
+            0 => Err(Diagnostic::new(Kind::NotFound, format!("no image {name:?} is kept here"))
                 .hint("`machine image ls` lists them; a file is named with a slash, as in ./disk.qcow2")),
-            _ => Err(DriverError::new(ErrorKind::Settings, format!("{name:?} fits several images"))
-                .hint("give more of the digest")),
+            _ => {
+                Err(Diagnostic::new(Kind::Usage, format!("{name:?} fits several images"))
+                    .hint("give more of the digest"))
+            }
         }
     }
 
@@ -153,8 +159,7 @@ impl Disks {
         deadline: Option<Instant>,
         since: Option<OffsetDateTime>,
     ) -> Result<Disk> {
-        let lock_file = self.cache.lock_file(key)?;
-        let _lock = lock::wait(&lock_file, &format!("the image {source}"), progress, deadline).await?;
+        let _lock = self.lock(source, key, progress, deadline).await?;
         if let Some(known) = self.cache.known(key)
             && since.is_none_or(|since| known.made > since)
         {
@@ -171,7 +176,7 @@ impl Disks {
             }
             Source::Url { url, checksum } => {
                 let part = self.cache.partial_file(key)?;
-                fetch::file(url, checksum, &part, progress, deadline).await?;
+                let _held = fetch::file(url, checksum, &part, progress, deadline).await?;
                 let (cache, url, checksum) = (self.cache.clone(), url.clone(), checksum.clone());
                 blocking(move || downloaded(&cache, &part, &url, &checksum, arch)).await?
             }
@@ -179,6 +184,27 @@ impl Disks {
         };
         self.cache.remember(key, &disk)?;
         Ok(disk)
+    }
+
+    /// The lock under which one disk is made.
+    async fn lock(
+        &self,
+        source: &Source,
+        key: &str,
+        progress: &Progress,
+        deadline: Option<Instant>,
+    ) -> Result<FileLock> {
+        let path = self.cache.lock_file(key)?;
+        let (note, end) =
+            (format!("pid {}\n", std::process::id()), deadline.unwrap_or_else(|| Instant::now() + PATIENCE));
+        let told = |holder: &str| progress(&format!("wait for {holder}, which makes the image {source}"));
+        FileLock::wait(&path, &note, end, told).await.map_err(|e| match e {
+            LockError::Held(holder) => {
+                Diagnostic::new(Kind::Timeout, format!("the image {source} is still being made by {holder}"))
+                    .hint("wait for it to finish, or end that process")
+            }
+            LockError::File(e) => files::advised(e),
+        })
     }
 }
 
@@ -193,8 +219,11 @@ fn fits(disk: &Disk, arch: Arch) -> Result<()> {
     if disk.arch == arch {
         return Ok(());
     }
-    Err(DriverError::new(ErrorKind::Settings, format!("the image {} is for {}, not for {arch}", disk.name, disk.arch))
-        .hint("`machine image ls` shows what each is for"))
+    Err(Diagnostic::new(
+        Kind::Usage,
+        format!("the image {} is for {}, not for {}", disk.name, disk.arch.uname(), arch.uname()),
+    )
+    .hint("`machine image ls` shows what each is for"))
 }
 
 /// What the index remembers a source by: everything that decides on the bytes.
@@ -208,9 +237,9 @@ fn key(source: &Source, arch: Arch) -> Result<String> {
                 .map_err(|e| files::io("open", path)(e).hint("name an image that is there: a qcow2 or raw file"))?;
             let changed = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
             let sum = checksum.as_ref().map(ToString::to_string).unwrap_or_default();
-            format!("path {} {} {changed:?} {sum} {arch}", path.display(), about.len())
+            format!("path {} {} {changed:?} {sum} {}", path.display(), about.len(), arch.uname())
         }
-        Source::Url { checksum, .. } => format!("sum {checksum} {arch}"),
+        Source::Url { checksum, .. } => format!("sum {checksum} {}", arch.uname()),
     })
 }
 
@@ -229,7 +258,7 @@ fn take_in(cache: &Cache, path: &Path, checksum: Option<&Checksum>, arch: Arch) 
     let verified = match checksum {
         None => "none: a file of this computer".to_owned(),
         Some(wanted) => {
-            let file = fs::File::open(&copy).map_err(files::io("open", &copy))?;
+            let file = machine_base::files::open(&copy).map_err(files::io("open", &copy))?;
             let got = wanted.over(file).map_err(files::io("read", &copy))?;
             if got != *wanted {
                 return Err(fetch::wrong_sum(&path.display().to_string(), &got, wanted));
@@ -257,18 +286,10 @@ fn downloaded(cache: &Cache, part: &Path, url: &str, checksum: &Checksum, arch: 
 }
 
 /// Describes a foreign disk that lies in a workspace, and makes it visible.
-fn finish(
-    cache: &Cache,
-    work: &crate::cache::Workspace,
-    file: &Path,
-    source: String,
-    verified: String,
-    arch: Arch,
-) -> Result<Disk> {
+fn finish(cache: &Cache, work: &Workspace, file: &Path, source: String, verified: String, arch: Arch) -> Result<Disk> {
     let (format, virtual_size) = look(file)?;
     let size = fs::metadata(file).map_err(files::io("read", file))?.len();
     let digest = sha256(file)?;
-    debug_assert!(is_digest(&digest));
     let manifest = Manifest {
         digest,
         name: last_part(&source),
@@ -296,7 +317,7 @@ pub(crate) fn file_name(format: Format) -> &'static str {
 /// Copies a file; a raw disk is mostly nothing, which takes no room.
 fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
     const BLOCK: usize = 1 << 20;
-    let mut source = fs::File::open(from).map_err(files::io("open", from))?;
+    let mut source = machine_base::files::open(from).map_err(files::io("open", from))?;
     let mut out = fs::File::create(to).map_err(files::io("create", to))?;
     let mut buffer = vec![0; BLOCK];
     let mut length = 0;

@@ -4,26 +4,31 @@
 //! A driver parses what the user typed with [`Source::parse`], asks [`Disks::prepare`] for the [`Disk`], puts an
 //! [`overlay`] on it and a [`Seed`] beside that.
 
-mod arch;
+pub mod base_disk;
 mod build;
 mod cache;
-mod checksum;
+mod cidr;
 mod disk;
 mod disks;
 mod fetch;
 mod files;
 mod iso;
-mod lock;
 mod look;
+pub mod ports;
 mod qcow2;
+pub mod reach;
 mod seed;
+pub mod settings;
 mod source;
+mod units;
 mod vdi;
 
-pub use arch::Arch;
-pub use checksum::Checksum;
+pub use cidr::Cidr;
 pub use disk::{Disk, Format, Kernel, USER, overlay};
 pub use disks::Disks;
+pub use machine_base::Arch;
 pub use seed::{Interface, Network, Seed, Share, ShareKind};
+pub use settings::VmSettings;
 pub use source::{DEFAULT_SUITE, Source};
+pub use units::{Mebibytes, PortRange};
 pub use vdi::vdi;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use machine_driver::{DriverError, ErrorKind};
+use machine_driver::{Diagnostic, Kind};
 
 use crate::{Format, files};
 
@@ -28,16 +28,16 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) fn into_error(self, path: &Path) -> DriverError {
+    pub(crate) fn into_error(self, path: &Path) -> Diagnostic {
         match self {
             Self::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                DriverError::new(ErrorKind::Settings, format!("the image {} is cut short", path.display()))
-                    .hint("fetch it anew")
+                Diagnostic::new(Kind::Usage, format!("the image {} is cut short", path.display()))
+                    .hint("download it again")
             }
             Self::Io(e) => files::io("read", path)(e),
             Self::Malformed(why) => {
-                DriverError::new(ErrorKind::Settings, format!("{} is no usable qcow2 image: {why}", path.display()))
-                    .hint("check where the file comes from, and fetch it anew")
+                Diagnostic::new(Kind::Usage, format!("{} is not a usable qcow2 image: {why}", path.display()))
+                    .hint("check where the file comes from, and download it again")
             }
         }
     }
@@ -109,7 +109,7 @@ impl Header {
             from.read_exact(&mut name)?;
             match String::from_utf8(name) {
                 Ok(name) => Some(name),
-                Err(_) => return malformed("the name of its backing file is no text".to_owned()),
+                Err(_) => return malformed("the name of its backing file is not text".to_owned()),
             }
         };
         Ok(Self { version, cluster_bits, size, l1_entries, l1_offset, backing })

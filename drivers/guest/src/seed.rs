@@ -210,4 +210,4 @@ impl Share {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use machine_driver::{DriverError, ErrorKind, Result};
-
-use crate::Checksum;
+use machine_base::Checksum;
+use machine_driver::{Diagnostic, Kind, Result};
 
 /// The Debian release that disks are built from when nobody names one.
 pub const DEFAULT_SUITE: &str = "trixie";
@@ -42,10 +41,10 @@ impl Source {
     /// Parses what was typed. Relative paths start at `working_dir`.
     ///
     /// # Errors
-    /// Kind [`ErrorKind::Settings`]: a URL without a checksum, a checksum without a file or URL, a word that is none of the forms.
+    /// Kind [`Kind::Usage`]: a URL without a checksum, a checksum without a file or URL, a word that is none of the forms.
     pub fn parse(value: Option<&str>, checksum: Option<&str>, working_dir: &Path) -> Result<Self> {
         let checksum = checksum.map(str::parse::<Checksum>).transpose()?;
-        let refused = |message: String, hint: &str| Err(DriverError::new(ErrorKind::Settings, message).hint(hint));
+        let refused = |message: String, hint: &str| Err(Diagnostic::new(Kind::Usage, message).hint(hint));
         let needless = |source: Self| match checksum {
             None => Ok(source),
             Some(_) => refused(
@@ -58,7 +57,7 @@ impl Source {
         };
         if value.starts_with("http://") || value.starts_with("https://") {
             let Ok(url) = reqwest::Url::parse(value) else {
-                return refused(format!("{value} is no URL"), "give it as https://HOST/PATH");
+                return refused(format!("{value} is not a URL"), "give it as https://HOST/PATH");
             };
             return match checksum {
                 Some(checksum) => Ok(Self::Url { url: url.into(), checksum }),
@@ -76,7 +75,7 @@ impl Source {
         }
         if let Some(suite) = value.strip_prefix("debian:") {
             if suite.is_empty() || !suite.bytes().all(|b| b.is_ascii_lowercase()) {
-                return refused(format!("{suite:?} is no Debian release"), "name one, as in debian:trixie");
+                return refused(format!("{suite:?} is not a Debian release"), "name one, as in debian:trixie");
             }
             return needless(Self::Build { suite: suite.to_owned() });
         }
@@ -135,17 +134,17 @@ mod tests {
     fn what_is_none_of_them() {
         for (value, sum, why) in [
             (Some("https://images.example/d.qcow2"), None, "needs a checksum"),
-            (Some("https://"), Some(SUM), "is no URL"),
+            (Some("https://"), Some(SUM), "is not a URL"),
             (Some("ftp://images.example/d"), Some(SUM), "cannot be fetched by ftp"),
-            (Some("debian:"), None, "is no Debian release"),
-            (Some("debian:../x"), None, "is no Debian release"),
+            (Some("debian:"), None, "is not a Debian release"),
+            (Some("debian:../x"), None, "is not a Debian release"),
             (Some("3f2a"), Some(SUM), "belongs to a file or a URL"),
             (None, Some(SUM), "belongs to a file or a URL"),
             (Some("./d"), Some("crc:1"), "the checksum"),
         ] {
             let error = Source::parse(value, sum, Path::new("/nowhere")).unwrap_err();
             assert!(error.message.contains(why) && error.hint.is_some(), "{value:?}: {error}");
-            assert_eq!(error.kind, ErrorKind::Settings);
+            assert_eq!(error.kind, Kind::Usage);
         }
     }
 }

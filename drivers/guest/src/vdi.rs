@@ -20,19 +20,25 @@ const NO_BLOCK: u32 = 0xffff_ffff;
 /// # Errors
 /// The disk cannot be read, `to` cannot be written.
 pub fn vdi(disk: &Disk, to: &Path, size: u64) -> Result<()> {
-    let source = File::open(&disk.path).map_err(files::io("open", &disk.path))?;
-    let mut temp = files::temp_beside(to)?;
+    let source = machine_base::files::open(&disk.path).map_err(files::io("open", &disk.path))?;
     let size = size.max(disk.virtual_size).next_multiple_of(BLOCK);
-    let done = match disk.format {
-        Format::Raw => write(&mut BufReader::new(source), disk.virtual_size, size, temp.as_file_mut()),
-        Format::Qcow2 => Image::open(source)
-            .and_then(|image| write(&mut Bytes::new(image), disk.virtual_size, size, temp.as_file_mut())),
-    };
-    done.map_err(|e| e.into_error(&disk.path))?;
-    temp.as_file().sync_all().map_err(files::io("write", to))?;
-    temp.persist(to).map_err(|e| files::io("write", to)(e.error))?;
-    files::sync_folder_of(to);
-    Ok(())
+    let mut fault = None;
+    let written = files::write(to, |out| {
+        let done = match disk.format {
+            Format::Raw => write(&mut BufReader::new(source), disk.virtual_size, size, out),
+            Format::Qcow2 => {
+                Image::open(source).and_then(|image| write(&mut Bytes::new(image), disk.virtual_size, size, out))
+            }
+        };
+        done.map_err(|e| {
+            fault = Some(e);
+            io::Error::other("the image cannot be read")
+        })
+    });
+    match fault {
+        Some(e) => Err(e.into_error(&disk.path)),
+        None => written,
+    }
 }
 
 fn write(from: &mut impl Read, have: u64, size: u64, out: &mut File) -> Result<(), Fault> {

@@ -7,12 +7,12 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use machine_driver::{DriverError, ErrorKind, Progress, Result};
+use machine_driver::{Diagnostic, Kind, Progress, Result};
 use machine_guest::{Arch, Disk, Disks, Format, Source};
 use sha2::{Digest, Sha256, Sha512};
 use tempfile::TempDir;
 
-const ARCH: Arch = Arch::X86_64;
+const ARCH: Arch = Arch::Amd64;
 
 /// A raw disk of 3 MiB that a computer could boot from, as far as can be seen.
 fn raw() -> Vec<u8> {
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-fn refused(result: Result<Disk>, kind: ErrorKind, words: &str) -> DriverError {
+fn refused(result: Result<Disk>, kind: Kind, words: &str) -> Diagnostic {
     let error = result.unwrap_err();
     assert!(error.message.contains(words), "{error}");
     assert!(error.kind == kind && error.hint.is_some(), "{error:?}");
@@ -107,7 +107,7 @@ fn a_file_is_taken_in_once_and_found_by_name_and_digest() {
         let source = Source::Name(name.to_owned());
         assert_eq!(place.prepare(&source).unwrap().digest, disk.digest);
         place.disks().check(&source, ARCH).unwrap();
-        assert_eq!(place.disks().check(&source, Arch::Aarch64).unwrap_err().kind, ErrorKind::Settings);
+        assert_eq!(place.disks().check(&source, Arch::Arm64).unwrap_err().kind, Kind::Usage);
     }
     assert_eq!(place.disks().find(&disk.digest).unwrap().unwrap().path, disk.path);
     place.disks().verify(&disk).unwrap();
@@ -120,7 +120,7 @@ fn what_is_no_disk_leaves_nothing_behind() {
     short.truncate(1_000_001);
     let cases: &[(&str, &[u8], &str)] = &[
         ("short.img", &short, "is cut short"),
-        ("page.html", b"<!doctype html><title>404</title>", "is no disk image"),
+        ("page.html", b"<!doctype html><title>404</title>", "is not a disk image"),
         ("empty.img", b"", "is empty"),
         ("disk.img.xz", b"\xfd7zXZ\0\0", "is compressed with xz"),
         ("disk.vmdk", b"KDMV\x01\0\0\0", "is a VMDK image"),
@@ -128,19 +128,19 @@ fn what_is_no_disk_leaves_nothing_behind() {
     ];
     for (name, bytes, words) in cases {
         let path = place.file(name, bytes);
-        let error = refused(place.prepare_path(&path, None), ErrorKind::Settings, words);
+        let error = refused(place.prepare_path(&path, None), Kind::Usage, words);
         assert!(error.message.contains(name), "{error}");
         let source = Source::Path { path, checksum: None };
         assert_eq!(place.disks().check(&source, ARCH).unwrap_err().message, error.message);
     }
     let whole = place.file("whole.img", &raw());
-    let _ = refused(place.prepare_path(&whole, Some(&sum(b"other"))), ErrorKind::Settings, "has sha512:");
+    let _ = refused(place.prepare_path(&whole, Some(&sum(b"other"))), Kind::Usage, "has sha512:");
     let _ = refused(
         place.prepare_path(Path::new("/nowhere/disk.img"), None),
-        ErrorKind::NotFound,
+        Kind::NotFound,
         "cannot open /nowhere/disk.img",
     );
-    let _ = refused(place.prepare(&Source::Name("3f2a".to_owned())), ErrorKind::NotFound, "no image \"3f2a\"");
+    let _ = refused(place.prepare(&Source::Name("3f2a".to_owned())), Kind::NotFound, "no image \"3f2a\"");
     assert_eq!(place.kept(), Vec::<String>::new());
 }
 
@@ -254,15 +254,15 @@ fn a_download_that_fails_for_good_goes_on_the_next_time() {
     let cut = Server::new(raw()[..1_500_000].to_vec(), 0, "200 OK");
     // What the server has is shorter than what it should be: a wrong sum, and the beginning is not believed either.
     let source = |url: &str| Source::parse(Some(url), Some(&sum(&raw())), Path::new("/")).unwrap();
-    let _ = refused(place.prepare(&source(&cut.url)), ErrorKind::Settings, "has sha512:");
+    let _ = refused(place.prepare(&source(&cut.url)), Kind::Usage, "has sha512:");
     assert_eq!(place.kept(), Vec::<String>::new());
     let gone = Server::new(Vec::new(), 0, "404 Not Found");
-    let error = refused(place.prepare(&source(&gone.url)), ErrorKind::NotFound, "the server answered 404");
+    let error = refused(place.prepare(&source(&gone.url)), Kind::NotFound, "the server answered 404");
     assert!(error.message.contains(&gone.url), "{error}");
     let page = b"<html>not here</html>".to_vec();
     let wrong = Server::new(page.clone(), 0, "200 OK");
     let wanted = Source::parse(Some(&wrong.url), Some(&sum(&page)), Path::new("/")).unwrap();
-    let error = refused(place.prepare(&wanted), ErrorKind::Settings, "is no disk image");
+    let error = refused(place.prepare(&wanted), Kind::Usage, "is not a disk image");
     assert!(error.message.starts_with(&wrong.url), "{error}");
     assert_eq!(place.disks().list().unwrap(), []);
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use machine_driver::{Context, Driver, DriverError, EngineEndpoint, ErrorKind, NoPower, Power, Result, Status};
+use machine_driver::{
+    Context, Diagnostic, Driver, EngineEndpoint, HostKeySupport, Kind, Origin, Power, Result, Status,
+};
 use serde::{Deserialize, Serialize};
 
 /// The driver.
@@ -61,7 +63,7 @@ impl FromStr for EngineUrl {
         let default_port = match scheme {
             "unix" | "npipe" | "fd" => {
                 if scheme == "fd" || !rest.starts_with('/') {
-                    return Err(format!("{scheme}:// wants an absolute path, as in unix:///run/docker.sock"));
+                    return Err(format!("{scheme}:// needs an absolute path, as in unix:///run/docker.sock"));
                 }
                 return Ok(Self { text: text.to_owned(), host: String::new(), port: 0 });
             }
@@ -80,7 +82,7 @@ impl FromStr for EngineUrl {
         let (user, address) = authority.rsplit_once('@').map_or((None, authority), |(u, a)| (Some(u), a));
         match user {
             Some(_) if scheme != "ssh" => {
-                return Err("a URL of an engine holds no user: TLS certificates log in".to_owned());
+                return Err("the URL of an engine has no user name: TLS certificates authenticate".to_owned());
             }
             Some(user) if user.contains(':') => {
                 return Err("a password does not belong into a URL: ssh uses keys".to_owned());
@@ -132,7 +134,7 @@ impl From<EngineUrl> for String {
 impl Settings {
     fn url(&self) -> Result<&EngineUrl> {
         self.url.as_ref().ok_or_else(|| {
-            DriverError::new(ErrorKind::Settings, "driver none requires the --url option")
+            Diagnostic::new(Kind::Usage, "driver none requires the --url option")
                 .hint("say where the engine is, as in --url tcp://10.0.0.5:2376; to make a new host name another driver with -d")
         })
     }
@@ -142,15 +144,16 @@ impl Driver for NoDriver {
     type Settings = Settings;
     type Machine = Nothing;
     type Stage = NoStage;
-    type Power = NoPower;
 
     const NAME: &'static str = "none";
     const ABOUT: &'static str = "A Docker engine that is already there, known by its URL";
     const STAGES: &'static [NoStage] = &[];
-    const INJECTS_HOST_KEY: bool = false;
-    const HAS_SSH: bool = false;
+    const ORIGIN: Origin = Origin::UrlOnly;
+    const HOST_KEY: HostKeySupport = HostKeySupport::FirstUse;
+    // `--url` has been there without a name in front since docker-machine.
+    const PREFIX: &'static str = "";
 
-    fn settle(&self, s: Settings, _: &Path) -> Result<Settings> {
+    fn normalize(&self, s: Settings, _: &Path) -> Result<Settings> {
         s.url()?;
         Ok(s)
     }
@@ -173,10 +176,6 @@ impl Driver for NoDriver {
 
     async fn remove(&self, _: &Context, _: &Settings, _: &Nothing) -> Result<()> {
         Ok(())
-    }
-
-    fn power(&self) -> Option<&NoPower> {
-        None
     }
 }
 
@@ -227,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_missing_url_is_refused_in_our_own_words() {
-        let error = NoDriver.settle(Settings { url: None }, Path::new("/")).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Settings);
+        let error = NoDriver.normalize(Settings { url: None }, Path::new("/")).unwrap_err();
+        assert_eq!(error.kind, Kind::Usage);
         assert_eq!(error.message, "driver none requires the --url option");
         assert!(error.hint.is_some());
     }

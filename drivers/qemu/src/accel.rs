@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use machine_driver::{Context, DriverError, ErrorKind, Result};
+use machine_base::files::{self, Mode};
+use machine_driver::{Context, Diagnostic, Kind, Result};
 use machine_guest::Arch;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{io, private_dir};
-use crate::pace::Pace;
 use crate::settings::{Accel, Settings, refuse};
+use crate::timing::Timing;
 use crate::{platform, probe};
 
 /// A probe that failed may have failed for a passing reason, such as a busy computer.
@@ -32,16 +32,17 @@ pub(crate) struct Choice {
 /// The accelerator asked for, if it works here; for `auto` the first that does, else emulation.
 ///
 /// `version` is what the program says of itself.
-pub(crate) async fn choose(cx: &Context, s: &Settings, pace: &Pace, version: &str) -> Result<Choice> {
+pub(crate) async fn choose(cx: &Context, s: &Settings, timing: &Timing, version: &str) -> Result<Choice> {
     let arch = s.arch();
     match s.accel {
         Accel::Tcg => Ok(Choice { accel: Accel::Tcg, note: None }),
         Accel::Auto => {
             let Some(accel) = platform::accelerator().filter(|_| Arch::here() == Some(arch)) else {
-                let note = format!("{arch} guests are emulated on this computer, which is some ten times slower");
+                let note =
+                    format!("{} guests are emulated on this computer, which is some ten times slower", arch.uname());
                 return Ok(Choice { accel: Accel::Tcg, note: Some(note) });
             };
-            Ok(match works(&cx.cache_dir, pace, (&s.program(), version), arch, accel).await {
+            Ok(match works(&cx.cache_dir, timing, (&s.program(), version), arch, accel).await {
                 Ok(()) => Choice { accel, note: None },
                 Err(why) => {
                     let note =
@@ -50,7 +51,7 @@ pub(crate) async fn choose(cx: &Context, s: &Settings, pace: &Pace, version: &st
                 }
             })
         }
-        accel => match works(&cx.cache_dir, pace, (&s.program(), version), arch, accel).await {
+        accel => match works(&cx.cache_dir, timing, (&s.program(), version), arch, accel).await {
             Ok(()) => Ok(Choice { accel, note: None }),
             Err(why) => {
                 let mut error = refuse(format!("{accel} cannot run guests here"));
@@ -64,13 +65,13 @@ pub(crate) async fn choose(cx: &Context, s: &Settings, pace: &Pace, version: &st
 /// Whether this accelerator runs guests here, by `(program, what it says it is)`; else why not.
 pub(crate) async fn works(
     cache_dir: &Path,
-    pace: &Pace,
+    timing: &Timing,
     (program, version): (&str, &str),
     arch: Arch,
     accel: Accel,
 ) -> Result<(), String> {
     if Arch::here() != Some(arch) {
-        return Err(format!("it runs guests of this computer's own kind, not {arch}"));
+        return Err(format!("it runs guests of this computer's own kind, not {}", arch.uname()));
     }
     if accel == Accel::Kvm {
         platform::kvm_opens()?;
@@ -81,8 +82,8 @@ pub(crate) async fn works(
         return known;
     }
     let scratch = cache_dir.join("qemu");
-    private_dir(&scratch).map_err(|e| e.to_string())?;
-    let found = probe::runs(program, arch, accel, &scratch, pace.probe).await;
+    files::create_dir_private(&scratch).map_err(|e| e.to_string())?;
+    let found = probe::runs(program, arch, accel, &scratch, timing.probe).await;
     tracing::debug!(%accel, ?found, "probed");
     // What cannot be remembered is found out again.
     if let Err(e) = memory.note(key, &found) {
@@ -112,7 +113,7 @@ impl Memory {
 
     /// A file that is not there or not ours is an empty one.
     fn read(&self) -> BTreeMap<String, Entry> {
-        let bytes = std::fs::read(&self.file).unwrap_or_default();
+        let bytes = files::read(&self.file, files::SMALL).unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
@@ -125,20 +126,15 @@ impl Memory {
     }
 
     fn note(&self, key: String, found: &Result<(), String>) -> Result<()> {
-        use std::io::Write as _;
         let mut all = self.read();
         all.insert(key, Entry { when: now(), trouble: found.clone().err() });
         while all.len() > KEPT {
             let oldest = all.iter().min_by_key(|(_, entry)| entry.when).map(|(key, _)| key.clone());
             all.remove(&oldest.unwrap_or_default());
         }
-        let dir = self.file.parent().unwrap_or(&self.file);
         let text = serde_json::to_vec_pretty(&all)
-            .map_err(|e| DriverError::new(ErrorKind::Other, "the list does not serialise").caused_by(&e))?;
-        let mut new = tempfile::NamedTempFile::new_in(dir).map_err(io("write to", dir))?;
-        new.write_all(&text).map_err(io("write", &self.file))?;
-        new.persist(&self.file).map_err(|e| io("write", &self.file)(e.error))?;
-        Ok(())
+            .map_err(|e| Diagnostic::new(Kind::Failure, "the list does not serialise").caused_by(&e))?;
+        Ok(files::write(&self.file, text, Mode::Private)?)
     }
 }
 
@@ -153,7 +149,7 @@ mod tests {
     #[test]
     fn success_is_remembered_for_good_and_failure_for_a_while() {
         let dir = tempfile::tempdir().unwrap();
-        private_dir(&dir.path().join("qemu")).unwrap();
+        files::create_dir_private(&dir.path().join("qemu")).unwrap();
         let memory = Memory::of(dir.path());
         assert_eq!(memory.recall("a"), None);
         memory.note("a".to_owned(), &Ok(())).unwrap();

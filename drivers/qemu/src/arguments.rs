@@ -6,6 +6,8 @@ use std::path::Path;
 
 use machine_driver::{Context, Result};
 use machine_guest::Arch;
+use machine_guest::base_disk::Found;
+use machine_guest::reach::{ENGINE, SSH};
 use serde_json::json;
 
 use crate::driver::Machine;
@@ -14,17 +16,6 @@ use crate::network::Attachment;
 use crate::platform;
 use crate::settings::{Accel, Settings, refuse};
 use crate::share::tag;
-
-/// Where the guest's sshd and engine listen.
-pub(crate) const SSH: u16 = 22;
-pub(crate) const ENGINE: u16 = 2376;
-
-/// What the base of the machine's disk and its kernel are called now, seen from the machine's folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) base: String,
-    pub(crate) kernel: Option<(String, Option<String>, String)>,
-}
 
 /// Everything but the program's name.
 pub(crate) fn arguments(
@@ -45,7 +36,7 @@ pub(crate) fn arguments(
     disks(&mut all, m, found);
     network(&mut all, cx, s, m);
     all.add("-device", "virtio-rng-pci");
-    for share in &s.shares {
+    for share in &s.vm.shares {
         let access = if share.read_only { ",readonly=on" } else { "" };
         // Files look the same on both sides, and are made as the user who runs QEMU, whoever makes them inside.
         all.add(
@@ -58,12 +49,12 @@ pub(crate) fn arguments(
 }
 
 fn processor(all: &mut Arguments, s: &Settings, accel: Accel) {
-    all.add("-machine", if s.arch() == Arch::X86_64 { "q35" } else { "virt,gic-version=max" });
+    all.add("-machine", if s.arch() == Arch::Amd64 { "q35" } else { "virt,gic-version=max" });
     // All of the computer's own processor, or all that can be imitated.
     all.add("-cpu", if accel == Accel::Tcg { "max" } else { "host" });
     // QEMU would set a gigabyte aside for translated code, for each VM.
     all.add("-accel", if accel == Accel::Tcg { "tcg,thread=multi,tb-size=256" } else { accel.as_str() });
-    all.add("-smp", s.cpus.to_string()).add("-m", format!("{}M", s.memory.0));
+    all.add("-smp", s.vm.cpu_count.to_string()).add("-m", format!("{}M", s.vm.memory.0));
 }
 
 fn disks(all: &mut Arguments, m: &Machine, found: &Found) {
@@ -92,7 +83,7 @@ fn disks(all: &mut Arguments, m: &Machine, found: &Found) {
                 all.add("-initrd", initrd);
             }
         }
-        None if m.base.as_ref().is_some_and(|base| base.arch == Arch::Aarch64) => {
+        None if m.base.as_ref().is_some_and(|base| base.arch == Arch::Arm64) => {
             all.add("-bios", platform::aarch64_firmware());
         }
         None => {}
@@ -169,7 +160,7 @@ mod tests {
                      --qemu-share /srv/a,b:/srv:ro --qemu-share work:/work --qemu-arg -device --qemu-arg virtio-balloon";
         let mut m = machine();
         if let Some(base) = &mut m.base {
-            (base.arch, base.format) = (Arch::Aarch64, machine_guest::Format::Raw);
+            (base.arch, base.format) = (Arch::Arm64, machine_guest::Format::Raw);
         }
         let found = Found { base: "/cache/disks/1/disk".to_owned(), kernel: None };
         let text = shown(flags, &m, Accel::Kvm, &found).replace(platform::aarch64_firmware(), "FIRMWARE");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use machine_driver::{Context, DriverError, ErrorKind, Result};
+use machine_driver::{Context, Diagnostic, Kind, Result};
 use tokio::process::Command;
 
 use crate::driver::Qemu;
@@ -15,18 +15,18 @@ use crate::{accel, platform};
 
 pub(crate) async fn check(driver: &Qemu, cx: &Context, s: &Settings) -> Result<()> {
     if !cfg!(unix) {
-        return Err(DriverError::new(ErrorKind::Other, "driver qemu does not work on this system yet")
+        return Err(Diagnostic::new(Kind::Failure, "driver qemu does not work on this system yet")
             .hint("use it inside WSL, or take another driver"));
     }
-    let version = version(&s.program(), &driver.pace).await?;
+    let version = version(&s.program(), &driver.timing).await?;
     if s.accel != Accel::Auto {
-        accel::choose(cx, s, &driver.pace, &version).await?;
+        accel::choose(cx, s, &driver.timing, &version).await?;
     }
-    if let Some(total) = platform::memory("MemTotal:").filter(|total| s.memory.bytes() > *total) {
-        return Err(refuse(format!("this computer has {} MiB of memory, not {}", total >> 20, s.memory))
+    if let Some(total) = platform::memory("MemTotal:").filter(|total| s.vm.memory.bytes() > *total) {
+        return Err(refuse(format!("this computer has {} MiB of memory, not {}", total >> 20, s.vm.memory))
             .hint("choose a smaller --qemu-memory"));
     }
-    for share in &s.shares {
+    for share in &s.vm.shares {
         share.check()?;
     }
     if let Attachment::Tap(interface) | Attachment::Bridge(interface) = &s.network
@@ -34,22 +34,19 @@ pub(crate) async fn check(driver: &Qemu, cx: &Context, s: &Settings) -> Result<(
         && !Path::new("/sys/class/net").join(interface).exists()
     {
         return Err(
-            refuse(format!("there is no network interface {interface}")).hint("`ip link` lists those there are")
+            refuse(format!("there is not a network interface {interface}")).hint("`ip link` lists those there are")
         );
     }
-    s.disks(cx).check(&s.source(&cx.working_dir)?, s.arch())
+    s.vm.disks(cx).check(&s.vm.source(&cx.working_dir)?, s.arch())
 }
 
 /// What QEMU says it is: `QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)`.
-pub(crate) async fn version(program: &str, pace: &crate::Pace) -> Result<String> {
+pub(crate) async fn version(program: &str, timing: &crate::Timing) -> Result<String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let limit = pace.start.max(Duration::from_secs(1));
+    let limit = timing.start.max(Duration::from_secs(1));
     let Ok(ended) = tokio::time::timeout(limit, command.output()).await else {
-        return Err(DriverError::new(
-            ErrorKind::Timeout,
-            format!("waited {} s for `{program} --version`", limit.as_secs()),
-        ));
+        return Err(Diagnostic::new(Kind::Timeout, format!("waited {} s for `{program} --version`", limit.as_secs())));
     };
     let output = ended.map_err(|e| not_started(program, &e))?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -57,7 +54,7 @@ pub(crate) async fn version(program: &str, pace: &crate::Pace) -> Result<String>
     if output.status.success() && first.contains("QEMU") {
         return Ok(first.to_owned());
     }
-    let mut error = refuse(format!("{program} is no QEMU"));
+    let mut error = refuse(format!("{program} is not QEMU"));
     error.causes.push(crate::run::last_words(&String::from_utf8_lossy(&output.stderr)).unwrap_or_else(|| {
         if first.is_empty() { format!("it ended with {}", output.status) } else { format!("it says {first:?}") }
     }));

@@ -4,34 +4,35 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_driver::{
-    Context, Driver, DriverError, EngineEndpoint, ErrorKind, Finding, Power, Result, Sharing, SshAccess, SshIdentity,
-    Status,
+    Abilities, Arch, Context, Diagnostic, Driver, Finding, HostKeySupport, Kind, Origin, Power, Result, Status,
 };
-use machine_guest::{Arch, Format, Interface, Network, Seed};
+use machine_guest::base_disk::Base;
+use machine_guest::reach::reach;
+use machine_guest::{Interface, Network, Seed, ports};
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{ENGINE, SSH, mac};
+use crate::arguments::mac;
 use crate::files::Files;
-use crate::pace::Pace;
 use crate::settings::Settings;
 use crate::share::in_guest;
-use crate::{check, disk, examine, ports, process, remove, run};
+use crate::timing::Timing;
+use crate::{check, disk, examine, process, remove, run};
 
 /// The driver.
 #[derive(Debug, Clone, Copy)]
 pub struct Qemu {
-    pub(crate) pace: Pace,
+    pub(crate) timing: Timing,
 }
 
 impl Qemu {
     /// For real guests.
     pub const fn new() -> Self {
-        Self::with_pace(Pace::QEMU)
+        Self::with_pace(Timing::QEMU)
     }
 
     /// With other times, for tests.
-    pub const fn with_pace(pace: Pace) -> Self {
-        Self { pace }
+    pub const fn with_pace(timing: Timing) -> Self {
+        Self { timing }
     }
 }
 
@@ -60,35 +61,6 @@ impl Machine {
     }
 }
 
-/// The image under a machine's disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Base {
-    /// Sha256 of its file; the cache finds it by that.
-    pub digest: String,
-    /// For people.
-    pub name: String,
-    /// How its file is laid out.
-    pub format: Format,
-    /// The processor it is for.
-    pub arch: Arch,
-    /// Whether the guest reads its seed with cloud-init.
-    pub cloud_init: bool,
-    /// The kernel that QEMU starts by itself, without a boot loader.
-    #[serde(default)]
-    pub kernel: Option<Kernel>,
-}
-
-/// How a guest's kernel is started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Kernel {
-    /// Whether it has an initial RAM disk.
-    pub initrd: bool,
-    /// Its command line.
-    pub cmdline: String,
-}
-
 /// The stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
@@ -106,15 +78,20 @@ impl Driver for Qemu {
     type Settings = Settings;
     type Machine = Machine;
     type Stage = Stage;
-    type Power = Self;
 
     const NAME: &'static str = "qemu";
     const ABOUT: &'static str = "A VM on this computer, run by QEMU";
     const STAGES: &'static [Stage] = &[Stage::Disk, Stage::Seed, Stage::Ports, Stage::Start];
-    const INJECTS_HOST_KEY: bool = true;
+    const ORIGIN: Origin = Origin::Made;
+    const HOST_KEY: HostKeySupport = HostKeySupport::Injected;
+    const ABILITIES: Abilities<Self> = Abilities::NONE.power().share();
 
-    fn settle(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
-        s.settled(working_dir)
+    fn normalize(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
+        s.normalized(working_dir)
+    }
+
+    fn arch(&self, s: &Settings) -> Option<Arch> {
+        Some(s.arch())
     }
 
     async fn check(&self, cx: &Context, s: &Settings) -> Result<()> {
@@ -127,8 +104,8 @@ impl Driver for Qemu {
             Stage::Seed => seed(cx, s, &Files::new(cx)),
             // Those of a VM that runs are taken: by itself.
             Stage::Ports if m.ports().is_some() => Ok(()),
-            Stage::Ports => ports::settle(cx, s, m),
-            Stage::Start => run::ensure(cx, s, m, &self.pace).await,
+            Stage::Ports => choose_ports(cx, s, m).await,
+            Stage::Start => run::ensure(cx, s, m, &self.timing).await,
         }
     }
 
@@ -144,24 +121,16 @@ impl Driver for Qemu {
         if power == Power::Gone {
             return Ok(Status::gone());
         }
-        let (ssh, engine) = reach(s, m).unzip();
+        let (ssh, engine) = reach(s.vm.address, m.ports(), &s.vm.ssh_user).unzip();
         Ok(Status { power, ssh, engine, detail })
     }
 
     async fn remove(&self, cx: &Context, _: &Settings, _: &Machine) -> Result<()> {
-        remove::remove(cx, &self.pace).await
+        remove::remove(cx, &self.timing).await
     }
 
     async fn examine(&self, cache_dir: &Path) -> Vec<Finding> {
-        examine::examine(cache_dir, &self.pace).await
-    }
-
-    fn power(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn sharing(&self) -> Option<&impl Sharing<Self>> {
-        Some(self)
+        examine::examine(cache_dir, &self.timing).await
     }
 }
 
@@ -169,19 +138,13 @@ impl Qemu {
     /// Whether a QEMU that does not answer ends within half a second: of one that was killed the kernel takes the memory
     /// back, a gigabyte or more, before the lock.
     async fn ends(&self, files: &Files) -> Result<bool> {
-        for _ in 0..20 {
-            if !process::alive(files)? {
-                return Ok(true);
-            }
-            tokio::time::sleep(self.pace.poll).await;
-        }
-        Ok(false)
+        process::gone(files, 20 * self.timing.poll, &self.timing).await
     }
 
     /// What a VM whose QEMU lives is doing.
     async fn running(&self, cx: &Context, files: &Files) -> (Power, Option<String>) {
         // Another command may be talking to it: then it lives, and that is all we know.
-        let limit = self.pace.answer.min(Duration::from_secs(1));
+        let limit = self.timing.answer.min(Duration::from_secs(1));
         let said = match process::control(files, cx, limit).await {
             Ok(mut qmp) => qmp.status().await,
             Err(trouble) => Err(trouble),
@@ -213,50 +176,40 @@ fn off(cx: &Context, m: &Machine, files: &Files) -> (Power, Option<String>) {
     }
 }
 
-/// How SSH and clients reach the VM.
-fn reach(s: &Settings, m: &Machine) -> Option<(SshAccess, EngineEndpoint)> {
-    let (host, ssh, engine) = match s.address {
-        Some(cidr) => (cidr.address.to_string(), SSH, ENGINE),
-        None => {
-            let (ssh, engine) = m.ports()?;
-            ("127.0.0.1".to_owned(), ssh, engine)
-        }
-    };
-    let access = SshAccess {
-        host: host.clone(),
-        port: ssh,
-        user: s.ssh_user.clone(),
-        identity: SshIdentity::Machine,
-        jump_host: None,
-        use_ssh_config: false,
-        host_key: None,
-    };
-    Some((access, EngineEndpoint { host, port: engine, host_port: ENGINE, url: None }))
-}
-
 /// Writes what the guest is told at its first boot, unless it is there: a host key to inject is known only until then.
 pub(crate) fn seed(cx: &Context, s: &Settings, files: &Files) -> Result<()> {
     let to = files.seed();
     if to.exists() {
         return Ok(());
     }
-    let network = match s.address {
+    let network = match s.vm.address {
         None => Network::Dhcp,
         Some(cidr) => Network::Interfaces(vec![Interface {
             mac: mac(&cx.machine_id),
             dhcp: false,
             addresses: vec![cidr.to_string()],
-            gateway: s.gateway,
-            nameservers: s.nameservers.clone(),
+            gateway: s.vm.gateway,
+            nameservers: s.vm.nameservers.clone(),
         }]),
     };
-    let shares = s.shares.iter().map(in_guest).collect();
-    crate::files::private_dir(files.dir())?;
-    Seed { cx, ssh_user: &s.ssh_user, user_data: None, network, shares }.write(&to)
+    let shares = s.vm.shares.iter().map(in_guest).collect();
+    machine_base::files::create_dir_private(files.dir())?;
+    Seed { cx, ssh_user: &s.vm.ssh_user, user_data: None, network, shares }.write(&to)
+}
+
+/// A VM on the user network has two ports of this computer, and `m` says which.
+pub(crate) async fn choose_ports(cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
+    if s.network.has_address() {
+        return Ok(());
+    }
+    ports::keep_or_choose(cx, m.ports(), s.vm.port_range, "--qemu-port-range", |ssh, engine| {
+        (m.ssh_port, m.engine_port) = (Some(ssh), Some(engine));
+        cx.save(m)
+    })
+    .await
 }
 
 /// What an earlier stage should have brought.
-pub(crate) fn missing(what: &str) -> DriverError {
-    DriverError::new(ErrorKind::Other, format!("the record has no {what}"))
-        .hint("run `machine create` again for this name")
+pub(crate) fn missing(what: &str) -> Diagnostic {
+    Diagnostic::new(Kind::Failure, format!("the record has no {what}")).hint("run `machine create` again for this name")
 }

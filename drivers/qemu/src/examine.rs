@@ -5,8 +5,8 @@ use std::path::Path;
 use machine_driver::{Finding, Package};
 use machine_guest::Arch;
 
-use crate::pace::Pace;
 use crate::settings::Accel;
+use crate::timing::Timing;
 use crate::{accel, check, platform};
 
 /// A VM with the default memory, and the computer it is on.
@@ -17,35 +17,40 @@ const ROOM: u64 = 5 << 30;
 const LITTLE_ROOM: u64 = 2 << 30;
 
 /// By the name of its program.
-const QEMU_X86: Package = Package {
-    debian: "qemu-system-x86",
-    fedora: "qemu-system-x86-core",
-    arch: "qemu-system-x86",
-    suse: "qemu-x86",
-    alpine: "qemu-system-x86_64",
-    brew: "qemu",
-};
-const QEMU_ARM: Package = Package {
-    debian: "qemu-system-arm",
-    fedora: "qemu-system-aarch64-core",
-    arch: "qemu-system-aarch64",
-    suse: "qemu-arm",
-    alpine: "qemu-system-aarch64",
-    brew: "qemu",
-};
+fn qemu_x86() -> Package {
+    Package {
+        debian: "qemu-system-x86".to_owned(),
+        fedora: "qemu-system-x86-core".to_owned(),
+        arch: "qemu-system-x86".to_owned(),
+        suse: "qemu-x86".to_owned(),
+        alpine: "qemu-system-x86_64".to_owned(),
+        brew: "qemu".to_owned(),
+    }
+}
 
-pub(crate) async fn examine(cache_dir: &Path, pace: &Pace) -> Vec<Finding> {
+fn qemu_arm() -> Package {
+    Package {
+        debian: "qemu-system-arm".to_owned(),
+        fedora: "qemu-system-aarch64-core".to_owned(),
+        arch: "qemu-system-aarch64".to_owned(),
+        suse: "qemu-arm".to_owned(),
+        alpine: "qemu-system-aarch64".to_owned(),
+        brew: "qemu".to_owned(),
+    }
+}
+
+pub(crate) async fn examine(cache_dir: &Path, timing: &Timing) -> Vec<Finding> {
     let Some(arch) = Arch::here() else {
         let detail = format!("no guests are known for {}", std::env::consts::ARCH);
         return vec![Finding::bad("processor", detail).remedy("use a driver for machines elsewhere")];
     };
-    let program = format!("qemu-system-{arch}");
-    let package = if arch == Arch::X86_64 { QEMU_X86 } else { QEMU_ARM };
+    let program = format!("qemu-system-{}", arch.uname());
+    let package = if arch == Arch::Amd64 { qemu_x86() } else { qemu_arm() };
     let mut findings = Vec::new();
-    match check::version(&program, pace).await {
+    match check::version(&program, timing).await {
         Ok(version) => {
             findings.push(Finding::fine(&program, &version));
-            findings.push(acceleration(cache_dir, pace, &program, &version, arch).await);
+            findings.push(acceleration(cache_dir, timing, &program, &version, arch).await);
         }
         Err(e) => {
             let why = e.causes.first().unwrap_or(&e.message);
@@ -57,19 +62,19 @@ pub(crate) async fn examine(cache_dir: &Path, pace: &Pace) -> Vec<Finding> {
     findings
 }
 
-async fn acceleration(cache_dir: &Path, pace: &Pace, program: &str, version: &str, arch: Arch) -> Finding {
+async fn acceleration(cache_dir: &Path, timing: &Timing, program: &str, version: &str, arch: Arch) -> Finding {
     let emulated = "VMs are emulated, some ten times slower";
     let Some(accel) = platform::accelerator() else {
         return Finding::poor("acceleration", format!("none is known for this system: {emulated}"));
     };
     let what = accel.to_string().to_uppercase();
-    match accel::works(cache_dir, pace, (program, version), arch, accel).await {
+    match accel::works(cache_dir, timing, (program, version), arch, accel).await {
         Ok(()) => Finding::fine(what, "runs guests"),
         Err(why) => {
             let finding = Finding::poor(what, format!("{why}: {emulated}"));
             match accel {
                 Accel::Kvm if why.contains("you may not") => {
-                    finding.remedy("sudo usermod -aG kvm $USER, then log in anew")
+                    finding.remedy("sudo usermod -aG kvm $USER, then log in again")
                 }
                 Accel::Kvm => {
                     finding.remedy("switch virtualisation on in the firmware, or nested in what runs this computer")
@@ -114,10 +119,10 @@ mod tests {
     async fn everything_is_looked_at_and_the_answer_is_remembered() {
         let cache = tempfile::tempdir().unwrap();
         let dir = cache.path().join("machine");
-        let findings = examine(&dir, &Pace::QEMU).await;
+        let findings = examine(&dir, &Timing::QEMU).await;
         let what: Vec<&str> = findings.iter().map(|f| f.what.as_str()).collect();
         if findings[0].verdict == Verdict::Bad {
-            crate::run::tests::skipped(&format!("{} is not here", what[0]));
+            machine_base::skipped(&format!("{} is not here", what[0]));
             assert!(findings[0].package.is_some(), "{findings:?}");
             return;
         }
@@ -126,6 +131,6 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert_eq!(what, [what[0], "KVM", "memory", "disk space"]);
         }
-        assert_eq!(examine(&dir, &Pace::QEMU).await[1], findings[1]);
+        assert_eq!(examine(&dir, &Timing::QEMU).await[1], findings[1]);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use machine_driver::{Context, DriverError, ErrorKind, Result};
+use machine_base::FileError;
+use machine_base::files::create_dir_private;
+use machine_driver::{Context, Diagnostic, Kind, Result};
 
 /// Longest path of a socket that every system takes, with room to spare (Linux 107, macOS 103).
 const SOCKET: usize = 99;
@@ -16,17 +18,10 @@ pub(crate) struct Files {
 }
 
 /// What this driver makes in a machine's folder, and takes away again.
-pub(crate) const OURS: &[&str] =
-    &[DISK, BASE, KERNEL, INITRD, SEED, LOCK, LOG, CONSOLE, LINK, SOCKET_HERE, "qemu.link.new", "disk.base.new"];
+pub(crate) const OURS: &[&str] = &[DISK, SEED, LOCK, LOG, CONSOLE, LINK, SOCKET_HERE, "qemu.link.new"];
 
 /// The machine's own disk, on top of the base. QEMU works in the machine's folder and gets these names as they are.
 pub(crate) const DISK: &str = "disk.qcow2";
-/// The image it stands on: a hard link to the one in the cache, so that clearing the cache breaks no machine.
-pub(crate) const BASE: &str = "disk.base";
-/// The guest's kernel, likewise.
-pub(crate) const KERNEL: &str = "vmlinuz";
-/// Its initial RAM disk, likewise.
-pub(crate) const INITRD: &str = "initrd";
 /// What the guest is told at its first boot.
 pub(crate) const SEED: &str = "seed.iso";
 /// What the guest says on its first serial port.
@@ -59,18 +54,6 @@ impl Files {
         self.dir.join(DISK)
     }
 
-    pub(crate) fn base(&self) -> PathBuf {
-        self.dir.join(BASE)
-    }
-
-    pub(crate) fn kernel(&self) -> PathBuf {
-        self.dir.join(KERNEL)
-    }
-
-    pub(crate) fn initrd(&self) -> PathBuf {
-        self.dir.join(INITRD)
-    }
-
     pub(crate) fn seed(&self) -> PathBuf {
         self.dir.join(SEED)
     }
@@ -90,16 +73,16 @@ impl Files {
 
     /// Makes the folders, and has [`Self::last_socket`] say where the socket of the next QEMU will be.
     pub(crate) fn prepare(&self) -> Result<()> {
-        private_dir(&self.dir)?;
+        create_dir_private(&self.dir)?;
         if self.socket.as_os_str().len() > SOCKET {
-            return Err(DriverError::new(
-                ErrorKind::Settings,
+            return Err(Diagnostic::new(
+                Kind::Usage,
                 format!("the path of a socket would be too long: {}", self.socket.display()),
             )
             .hint("set XDG_RUNTIME_DIR to a folder of yours with a short name"));
         }
         if let Some(folder) = self.socket.parent() {
-            private_dir(folder)?;
+            create_dir_private(folder)?;
         }
         let (link, new) = (self.dir.join(LINK), self.dir.join("qemu.link.new"));
         let written = match std::fs::remove_file(&new) {
@@ -110,30 +93,15 @@ impl Files {
     }
 }
 
-/// Makes a folder that only its owner enters, unless it is there.
-pub(crate) fn private_dir(dir: &Path) -> Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(io("make", dir))
-}
-
 /// Enough of an id to tell machines apart, in a short path.
 fn short(id: &str) -> String {
     id.chars().filter(char::is_ascii_hexdigit).take(16).collect()
 }
 
-/// `cannot VERB PATH: …`; out of space is a kind of its own.
-pub(crate) fn io<'a>(verb: &'a str, path: &'a Path) -> impl Fn(std::io::Error) -> DriverError + 'a {
-    move |e| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Quota,
-            std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-            _ => ErrorKind::Other,
-        };
-        DriverError::new(kind, format!("cannot {verb} {}", path.display())).caused_by(&e)
-    }
+/// What the system refused, as a driver says it.
+pub(crate) fn io(verb: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Diagnostic {
+    let path = path.to_owned();
+    move |e| FileError::io(verb, &path)(e).into()
 }
 
 #[cfg(test)]

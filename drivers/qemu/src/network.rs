@@ -1,7 +1,6 @@
 //! How a VM is attached to a network. Main type: [`Attachment`].
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -45,14 +44,14 @@ impl FromStr for Attachment {
             if plain && (1..16).contains(&name.len()) {
                 Ok(name.to_owned())
             } else {
-                Err(format!("{name:?} is no network interface"))
+                Err(format!("{name:?} is not a network interface"))
             }
         };
         match text.split_once('=') {
             None if text == "user" => Ok(Self::User),
             Some(("tap", name)) => interface(name).map(Self::Tap),
             Some(("bridge", name)) => interface(name).map(Self::Bridge),
-            _ => Err(format!("{text:?} is no network: give user, tap=INTERFACE or bridge=INTERFACE")),
+            _ => Err(format!("{text:?} is not a network: give user, tap=INTERFACE or bridge=INTERFACE")),
         }
     }
 }
@@ -71,49 +70,6 @@ impl From<Attachment> for String {
     }
 }
 
-/// An address and the length of its network: `192.168.50.10/24`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    /// The address.
-    pub address: IpAddr,
-    /// How many bits name the network.
-    pub length: u8,
-}
-
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
-    }
-}
-
-impl FromStr for Cidr {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no address with its network: give it as in 192.168.50.10/24");
-        let (address, length) = text.split_once('/').ok_or_else(wrong)?;
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let length = length.parse().ok().filter(|length| (1..=most).contains(length)).ok_or_else(wrong)?;
-        Ok(Self { address, length })
-    }
-}
-
-impl TryFrom<String> for Cidr {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Cidr> for String {
-    fn from(cidr: Cidr) -> Self {
-        cidr.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,10 +81,6 @@ mod tests {
         assert_eq!("bridge=br-lan".parse(), Ok(Attachment::Bridge("br-lan".into())));
         for text in ["", "tap", "tap=", "bridge=a,b", "tap=sixteen-letters-", "nat"] {
             assert!(text.parse::<Attachment>().is_err(), "{text}");
-        }
-        assert_eq!("10.0.0.5/8".parse::<Cidr>().map(|c| c.to_string()), Ok("10.0.0.5/8".into()));
-        for text in ["10.0.0.5", "10.0.0.5/0", "10.0.0.5/33", "host/8", "fe80::1/129"] {
-            assert!(text.parse::<Cidr>().is_err(), "{text}");
         }
     }
 }

@@ -5,13 +5,13 @@ use tokio::time::Instant;
 
 use crate::driver::{Machine, Qemu};
 use crate::files::Files;
-use crate::qmp::Trouble;
+use crate::qmp::QmpError;
 use crate::settings::Settings;
 use crate::{process, run};
 
-impl PowerSwitch<Self> for Qemu {
+impl PowerSwitch for Qemu {
     async fn start(&self, cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
-        run::ensure(cx, s, m, &self.pace).await
+        run::ensure(cx, s, m, &self.timing).await
     }
 
     async fn stop(&self, how: Stop, cx: &Context, _: &Settings, _: &mut Machine) -> Result<()> {
@@ -22,7 +22,7 @@ impl PowerSwitch<Self> for Qemu {
         if how == Stop::Politely && self.ask(cx, &files).await? {
             return Ok(());
         }
-        process::end(&files, cx, &self.pace).await
+        process::end(&files, cx, &self.timing).await
     }
 
     async fn restart(&self, cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
@@ -34,25 +34,25 @@ impl PowerSwitch<Self> for Qemu {
 impl Qemu {
     /// Presses the power button until the guest has shut down. Whether it has.
     async fn ask(&self, cx: &Context, files: &Files) -> Result<bool> {
-        let pace = &self.pace;
-        let end = Instant::now() + pace.shutdown;
+        let timing = &self.timing;
+        let end = Instant::now() + timing.shutdown;
         let trouble = loop {
-            let pressed = match process::control(files, cx, pace.answer).await {
+            let pressed = match process::control(files, cx, timing.answer).await {
                 Ok(mut qmp) => press(&mut qmp).await,
                 Err(trouble) => Err(trouble),
             };
             match pressed {
                 Ok(()) => {}
                 // It may just have ended.
-                Err(_) if process::gone(files, pace.poll * 4, pace).await? => return Ok(true),
+                Err(_) if process::gone(files, timing.poll * 4, timing).await? => return Ok(true),
                 Err(trouble) => break trouble.to_string(),
             }
             let left = end.saturating_duration_since(Instant::now());
-            if process::gone(files, pace.press.min(left), pace).await? {
+            if process::gone(files, timing.press.min(left), timing).await? {
                 return Ok(true);
             }
-            if left <= pace.press {
-                break format!("the guest did not shut down within {} s", pace.shutdown.as_secs());
+            if left <= timing.press {
+                break format!("the guest did not shut down within {} s", timing.shutdown.as_secs());
             }
         };
         cx.say(&format!("{trouble}: switching it off"));
@@ -61,7 +61,7 @@ impl Qemu {
 }
 
 /// A guest that is paused would not notice.
-async fn press(qmp: &mut crate::qmp::Qmp) -> Result<(), Trouble> {
+async fn press(qmp: &mut crate::qmp::Qmp) -> Result<(), QmpError> {
     if matches!(qmp.status().await?.as_str(), "paused" | "io-error") {
         qmp.go_on().await?;
     }

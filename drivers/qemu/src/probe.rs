@@ -23,9 +23,9 @@ pub(crate) async fn runs(
     limit: Duration,
 ) -> Result<(), String> {
     let (rom, arguments, wanted) = match arch {
-        Arch::X86_64 => (x86_64(), ["-machine", "q35", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"], 33),
+        Arch::Amd64 => (x86_64(), ["-machine", "q35", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"], 33),
         // PSCI's SYSTEM_OFF ends QEMU as a shutdown does.
-        Arch::Aarch64 => (aarch64(), ["-machine", "virt", "-serial", "none"], 0),
+        Arch::Arm64 => (aarch64(), ["-machine", "virt", "-serial", "none"], 0),
     };
     let file = rom_file(scratch, &rom).map_err(|e| format!("cannot write to {}: {e}", scratch.display()))?;
     let mut command = Command::new(program);
@@ -105,10 +105,10 @@ mod tests {
     #[tokio::test]
     async fn emulation_runs_the_instructions() {
         let scratch = tempfile::tempdir().unwrap();
-        for arch in [Arch::X86_64, Arch::Aarch64] {
-            let program = format!("qemu-system-{arch}");
+        for arch in [Arch::Amd64, Arch::Arm64] {
+            let program = format!("qemu-system-{}", arch.uname());
             if Command::new(&program).arg("--version").output().await.is_err() {
-                crate::run::tests::skipped(&format!("{program} is not here"));
+                machine_base::skipped(&format!("{program} is not here"));
                 continue;
             }
             let limit = Duration::from_secs(20);

@@ -17,7 +17,7 @@ const LINE: u64 = 1 << 20;
 
 /// Why QEMU did not do what it was told.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum QmpError {
     /// Nobody listens.
     Nobody(std::io::Error),
     /// No answer in time: another client is being served, or QEMU hangs.
@@ -30,7 +30,7 @@ pub(crate) enum Trouble {
     Stranger(String),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for QmpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nobody(e) => write!(f, "nobody answers on QEMU's control socket: {e}"),
@@ -42,7 +42,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for QmpError {}
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -55,71 +55,71 @@ pub(crate) struct Qmp {
 
 impl Qmp {
     /// Connects, and makes sure that it is the QEMU of this machine. `limit` is for each answer.
-    pub(crate) async fn open(socket: &Path, machine_id: &str, limit: Duration) -> Result<Self, Trouble> {
-        let connected = tokio::time::timeout(limit, platform::connect(socket)).await.map_err(|_| Trouble::Silent)?;
-        let stream: Box<dyn Stream> = Box::new(connected.map_err(Trouble::Nobody)?);
+    pub(crate) async fn open(socket: &Path, machine_id: &str, limit: Duration) -> Result<Self, QmpError> {
+        let connected = tokio::time::timeout(limit, platform::connect(socket)).await.map_err(|_| QmpError::Silent)?;
+        let stream: Box<dyn Stream> = Box::new(connected.map_err(QmpError::Nobody)?);
         let mut qmp = Self { stream: BufReader::new(stream), limit };
         let greeting = qmp.line().await?;
         if greeting.get("QMP").is_none() {
-            return Err(Trouble::Refused("what answers does not speak QMP".to_owned()));
+            return Err(QmpError::Refused("what answers does not speak QMP".to_owned()));
         }
         qmp.run("qmp_capabilities").await?;
         let answer = qmp.run("query-uuid").await?;
         let id = answer["UUID"].as_str().unwrap_or_default();
         if !id.eq_ignore_ascii_case(machine_id) {
-            return Err(Trouble::Stranger(id.to_owned()));
+            return Err(QmpError::Stranger(id.to_owned()));
         }
         Ok(qmp)
     }
 
     /// What the VM does, in QEMU's words: `running`, `paused`, `io-error`, …
-    pub(crate) async fn status(&mut self) -> Result<String, Trouble> {
+    pub(crate) async fn status(&mut self) -> Result<String, QmpError> {
         Ok(self.run("query-status").await?["status"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Presses the power button.
-    pub(crate) async fn power_button(&mut self) -> Result<(), Trouble> {
+    pub(crate) async fn power_button(&mut self) -> Result<(), QmpError> {
         self.run("system_powerdown").await.map(drop)
     }
 
     /// Lets a paused VM go on.
-    pub(crate) async fn go_on(&mut self) -> Result<(), Trouble> {
+    pub(crate) async fn go_on(&mut self) -> Result<(), QmpError> {
         self.run("cont").await.map(drop)
     }
 
     /// Ends QEMU at once.
-    pub(crate) async fn quit(&mut self) -> Result<(), Trouble> {
+    pub(crate) async fn quit(&mut self) -> Result<(), QmpError> {
         match self.run("quit").await {
-            Ok(_) | Err(Trouble::Ended) => Ok(()),
+            Ok(_) | Err(QmpError::Ended) => Ok(()),
             Err(e) => Err(e),
         }
     }
 
-    async fn run(&mut self, command: &str) -> Result<Value, Trouble> {
+    async fn run(&mut self, command: &str) -> Result<Value, QmpError> {
         let line = format!("{}\n", json!({ "execute": command }));
-        self.stream.write_all(line.as_bytes()).await.map_err(|_| Trouble::Ended)?;
+        self.stream.write_all(line.as_bytes()).await.map_err(|_| QmpError::Ended)?;
         loop {
             let mut answer = self.line().await?;
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
             }
             if let Some(error) = answer.get("error") {
-                return Err(Trouble::Refused(error["desc"].as_str().unwrap_or("it does not say why").to_owned()));
+                return Err(QmpError::Refused(error["desc"].as_str().unwrap_or("it does not say why").to_owned()));
             }
             // An event, of no interest here.
         }
     }
 
-    async fn line(&mut self) -> Result<Value, Trouble> {
+    async fn line(&mut self) -> Result<Value, QmpError> {
         use tokio::io::AsyncReadExt as _;
         let mut line = Vec::new();
         let mut limited = (&mut self.stream).take(LINE);
         let read = tokio::time::timeout(self.limit, limited.read_until(b'\n', &mut line)).await;
         match read {
-            Err(_) => Err(Trouble::Silent),
-            Ok(Ok(0) | Err(_)) => Err(Trouble::Ended),
+            Err(_) => Err(QmpError::Silent),
+            Ok(Ok(0) | Err(_)) => Err(QmpError::Ended),
             Ok(Ok(_)) => {
-                serde_json::from_slice(&line).map_err(|_| Trouble::Refused("it does not speak QMP".to_owned()))
+                serde_json::from_slice(&line).map_err(|_| QmpError::Refused("it does not speak QMP".to_owned()))
             }
         }
     }

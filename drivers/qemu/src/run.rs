@@ -1,63 +1,62 @@
 //! A machine's QEMU is running, and answers. Main item: [`ensure`].
 
-use machine_driver::{Context, DriverError, ErrorKind, Result};
+use machine_driver::{Context, Diagnostic, Kind, Result};
 
 use crate::arguments::arguments;
 use crate::driver::Machine;
 use crate::files::Files;
-use crate::pace::Pace;
 use crate::process::{self, Failure};
 use crate::settings::Settings;
-use crate::{accel, check, disk, ports};
+use crate::timing::Timing;
+use crate::{accel, check, disk};
 
 /// How often other ports are tried where somebody is quicker than we are.
 const TRIES: u32 = 20;
 
 /// Starts the machine's QEMU unless it lives, and lets it go on where it is paused.
-pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine, pace: &Pace) -> Result<()> {
+pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine, timing: &Timing) -> Result<()> {
     let files = Files::new(cx);
     let program = s.program();
     if process::alive(&files)? {
-        return take_over(cx, &files, &program, pace).await;
+        return take_over(cx, &files, &program, timing).await;
     }
     disk::present(&files, m)?;
     let found = disk::locate(cx, m)?;
     if !files.seed().exists() {
         crate::driver::seed(cx, s, &files)?;
     }
-    let version = check::version(&program, pace).await?;
-    let choice = accel::choose(cx, s, pace, &version).await?;
+    let version = check::version(&program, timing).await?;
+    let choice = accel::choose(cx, s, timing, &version).await?;
     if let Some(note) = &choice.note {
         cx.say(note);
     }
     files.prepare()?;
     let mut last = None;
     for _ in 0..TRIES {
-        ports::settle(cx, s, m)?;
+        crate::driver::choose_ports(cx, s, m).await?;
         let arguments = arguments(cx, s, m, choice.accel, &found, &files.socket)?;
-        let Some(lock) = process::take_lock(&files, pace).await? else {
-            return take_over(cx, &files, &program, pace).await;
+        let Some(lock) = process::take_lock(&files, timing).await? else {
+            return take_over(cx, &files, &program, timing).await;
         };
-        match process::spawn(&files, cx, &program, &arguments, lock, pace).await {
+        match process::spawn(&files, cx, &program, &arguments, lock, timing).await {
             Ok(()) => return Ok(()),
             Err(Failure::PortTaken(e)) => last = Some(e),
             Err(Failure::Other(e)) => return Err(e),
         }
     }
     Err(last
-        .unwrap_or_else(|| DriverError::new(ErrorKind::Other, "QEMU did not start"))
+        .unwrap_or_else(|| Diagnostic::new(Kind::Failure, "QEMU did not start"))
         .hint("see what listens on 127.0.0.1, or try again"))
 }
 
 /// One that lives already: ours, from an earlier run that was ended before it could say so.
-async fn take_over(cx: &Context, files: &Files, program: &str, pace: &Pace) -> Result<()> {
-    match process::answering(files, cx, program, None, pace).await {
+async fn take_over(cx: &Context, files: &Files, program: &str, timing: &Timing) -> Result<()> {
+    match process::answering(files, cx, program, None, timing).await {
         Ok(()) => {}
         Err(Failure::PortTaken(e) | Failure::Other(e)) => return Err(e),
     }
-    let trouble =
-        |trouble| DriverError::new(ErrorKind::Other, "the VM is paused, and does not go on").caused_by(&trouble);
-    let mut qmp = process::control(files, cx, pace.answer).await.map_err(trouble)?;
+    let trouble = |trouble| Diagnostic::new(Kind::Failure, "the VM is paused, and does not go on").caused_by(&trouble);
+    let mut qmp = process::control(files, cx, timing.answer).await.map_err(trouble)?;
     if matches!(qmp.status().await.map_err(trouble)?.as_str(), "paused" | "io-error") {
         cx.say("the VM was paused: letting it go on");
         qmp.go_on().await.map_err(trouble)?;
@@ -79,44 +78,26 @@ pub(crate) fn last_words(said: &str) -> Option<String> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::collections::BTreeMap;
     use std::path::Path;
-    use std::sync::Arc;
 
+    use machine_driver::{Folders, InProcess, Typed};
+    use machine_guest::base_disk::{Base, BootKernel};
     use machine_guest::{Arch, Format};
 
     use super::*;
-    use crate::driver::{Base, Kernel};
+    use crate::driver::Qemu;
 
     pub(crate) fn context(dir: &Path) -> Context {
-        Context {
-            host_name: "dev".to_owned(),
-            machine_id: "00000000-0000-4000-8000-0000000a0b0c".to_owned(),
-            store_id: String::new(),
-            public_key: "ssh-ed25519 AAAA us\n".to_owned(),
-            host_key: None,
+        let folders = Folders {
             dir: dir.to_owned(),
             runtime_dir: "/run/machine".into(),
             cache_dir: "/cache".into(),
+            data_dir: "/data".into(),
             working_dir: "/home/me".into(),
-            deadline: None,
-            resumed: false,
-            secrets: BTreeMap::new(),
-            progress: Arc::new(|_| {}),
-            save: Arc::new(|_| Ok(())),
-        }
-    }
-
-    /// As the tests of the whole program do: `./check` collects these lines.
-    pub(crate) fn skipped(reason: &str) {
-        use std::io::Write as _;
-        let name = std::env::var("NEXTEST_TEST_NAME").unwrap_or_else(|_| "a test of driver qemu".to_owned());
-        let line = format!("SKIPPED: {name}: {reason}\n");
-        eprint!("{line}");
-        if let Some(log) = std::env::var_os("MACHINE_SKIP_LOG") {
-            let mut log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-            log.write_all(line.as_bytes()).unwrap();
-        }
+        };
+        Context::new("dev", "00000000-0000-4000-8000-0000000a0b0c", "")
+            .keys("ssh-ed25519 AAAA us\n", None)
+            .folders(folders)
     }
 
     pub(crate) fn settings(flags: &str) -> Settings {
@@ -124,12 +105,9 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn try_settings(flags: &str) -> Result<Settings> {
-        use clap::{Args as _, FromArgMatches as _};
-        let command = Settings::augment_args(clap::Command::new("create").no_binary_name(true));
-        let matches = command
-            .try_get_matches_from(flags.split_whitespace())
-            .map_err(|e| crate::settings::refuse(e.to_string()))?;
-        Settings::from_arg_matches(&matches).unwrap().settled(Path::new("/home/me"))
+        let args = flags.split_whitespace().map(str::to_owned).collect();
+        let typed = Typed { args, dir: "/home/me".into(), ..Typed::default() };
+        InProcess::new(Qemu::new()).settings(&typed)
     }
 
     pub(crate) fn machine() -> Machine {
@@ -138,9 +116,9 @@ pub(crate) mod tests {
                 digest: "d1".to_owned(),
                 name: "debian-13-x86_64".to_owned(),
                 format: Format::Qcow2,
-                arch: Arch::X86_64,
+                arch: Arch::Amd64,
                 cloud_init: false,
-                kernel: Some(Kernel { initrd: true, cmdline: "root=/dev/vda1 quiet".to_owned() }),
+                kernel: Some(BootKernel { initrd: true, cmdline: "root=/dev/vda1 quiet".to_owned() }),
             }),
             ssh_port: Some(40022),
             engine_port: Some(42376),

@@ -23,13 +23,13 @@ pub(crate) fn in_guest(share: &Share) -> machine_guest::Share {
     }
 }
 
-impl Sharing<Self> for Qemu {
+impl Sharing for Qemu {
     fn shares<'s>(&self, s: &'s Settings) -> &'s [Share] {
-        &s.shares
+        &s.vm.shares
     }
 
     fn shares_mut<'s>(&self, s: &'s mut Settings) -> &'s mut Vec<Share> {
-        &mut s.shares
+        &mut s.vm.shares
     }
 
     fn mount(&self, share: &Share) -> Mount {
@@ -41,17 +41,16 @@ impl Sharing<Self> for Qemu {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_last_share_leaves_no_trace_in_what_is_stored() {
-        use machine_driver::AnyDriver as _;
-        let driver = Qemu::new();
-        let matches = driver.flags().no_binary_name(true).get_matches_from(["--qemu-share", "/a:/b"]);
-        let mut stored = driver.settings(&matches, std::path::Path::new("/")).unwrap();
+    #[tokio::test]
+    async fn the_last_share_leaves_no_trace_in_what_is_stored() {
+        use machine_driver::{AnyDriver, InProcess, Typed};
+        let driver: &dyn AnyDriver = &InProcess::new(Qemu::new());
+        let typed = Typed { args: vec!["--qemu-share=/a:/b".to_owned()], dir: "/".into(), ..Typed::default() };
+        let mut stored = driver.configure(typed).await.unwrap();
         stored["later"] = "of another version".into();
-        let sharing = driver.sharing().unwrap();
-        assert_eq!(sharing.shares(&stored).unwrap(), ["/a:/b".parse().unwrap()]);
-        sharing.set_shares(&mut stored, Vec::new()).unwrap();
-        assert_eq!(sharing.shares(&stored).unwrap(), []);
+        assert_eq!(driver.shares(&stored).await.unwrap(), ["/a:/b".parse().unwrap()]);
+        let stored = driver.with_shares(&stored, Vec::new()).await.unwrap();
+        assert_eq!(driver.shares(&stored).await.unwrap(), []);
         assert_eq!((stored.get("share"), stored["memory"].as_u64()), (None, Some(2048)));
         assert_eq!(stored["later"], "of another version");
     }

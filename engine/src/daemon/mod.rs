@@ -6,6 +6,7 @@ mod options;
 use serde_json::{Map, Value, json};
 
 pub use merge::{Clash, merge};
+pub use options::key_of_flag;
 
 use crate::error::{Error, Result};
 use crate::layout;
@@ -31,6 +32,8 @@ pub struct DaemonInput {
     pub storage_driver: Option<String>,
     /// Whether containers outlive the engine's restarts; none leaves it unset.
     pub live_restore: Option<bool>,
+    /// Which containerd it is.
+    pub layout: layout::Layout,
 }
 
 /// The keys that we want in `daemon.json`.
@@ -66,7 +69,7 @@ pub fn wanted(input: &DaemonInput) -> Result<Map<String, Value>> {
     // Go listens on IPv4 and IPv6 both when given 0.0.0.0 (seen: `*:2376`), and on IPv4 alone where IPv6 is switched off,
     // where [::] would fail.
     out.insert("hosts".into(), json!(["fd://", format!("tcp://0.0.0.0:{port}")]));
-    out.insert("containerd".into(), json!(layout::CONTAINERD_SOCKET));
+    out.insert("containerd".into(), json!(input.layout.containerd_socket()));
     out.insert("tlsverify".into(), json!(true));
     out.insert("tlscacert".into(), json!(layout::CA));
     out.insert("tlscert".into(), json!(layout::SERVER_CERT));
@@ -126,7 +129,7 @@ mod tests {
         assert_eq!(v["hosts"], json!(["fd://", "tcp://0.0.0.0:2376"]));
         assert_eq!(v["tlsverify"], json!(true));
         assert_eq!(v["tlskey"], json!("/etc/docker/server-key.pem"));
-        assert_eq!(v["containerd"], json!("/run/containerd/containerd.sock"));
+        assert_eq!(v["containerd"], json!("/run/machine/containerd/containerd.sock"));
         assert_eq!(v.as_object().unwrap().len(), 6);
     }
 
@@ -140,6 +143,7 @@ mod tests {
             registry_mirrors: vec!["http://m".into()],
             storage_driver: Some("overlay2".into()),
             live_restore: Some(true),
+            layout: layout::Layout::Packaged,
         };
         let v = Value::Object(wanted(&input).unwrap());
         assert_eq!(v["hosts"][1], "tcp://0.0.0.0:3376");
@@ -149,6 +153,7 @@ mod tests {
         assert_eq!(v["storage-driver"], "overlay2");
         assert_eq!(v["storage-opts"], json!(["overlay2.size=1G"]));
         assert_eq!(v["live-restore"], json!(true));
+        assert_eq!(v["containerd"], json!("/run/containerd/containerd.sock"));
         let e = wanted(&DaemonInput { labels: vec!["a".into()], ..DaemonInput::default() }).unwrap_err();
         assert_eq!(e.to_string(), "engine label \"a\": a label is KEY=VALUE");
     }

@@ -125,6 +125,12 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 const OUR_FLAGS: &[&str] = &["H", "host", "config-file"];
 
+/// The key of daemon.json that stands for a flag of dockerd's, given without its dashes. Short ones count.
+pub fn key_of_flag(flag: &str) -> Option<&'static str> {
+    let flag = ALIASES.iter().find(|(short, _)| *short == flag).map_or(flag, |(_, long)| long);
+    TABLE.iter().find(|(name, _, _)| *name == flag).map(|(_, key, _)| *key)
+}
+
 /// Turns typed options into keys.
 pub(super) fn read(options: &[String]) -> Result<Map<String, Value>> {
     let mut out = Map::new();
@@ -157,7 +163,7 @@ fn one(out: &mut Map<String, Value>, option: &str) -> Result<()> {
         };
         return Err(refused("dockerd has no such option".into(), hint));
     };
-    let wants = |what: &str| refused(format!("{flag} wants {what}"), format!("write {flag}={}", example(*form)));
+    let wants = |what: &str| refused(format!("{flag} needs {what}"), format!("write {flag}={}", example(*form)));
     let text = || value.filter(|v| !v.is_empty()).ok_or_else(|| wants("a value"));
     let pair = |v: &str| {
         v.split_once('=')
@@ -327,7 +333,7 @@ mod tests {
             ("tlsverify=false", "tlsverify is set by machine itself", "leave it out"),
             ("log-drivr=x", "no such option", "did you mean log-driver?"),
             ("frobnicate-everything", "no such option", "long flags"),
-            ("mtu=big", "mtu wants a whole number", "write mtu=3"),
+            ("mtu=big", "mtu needs a whole number", "write mtu=3"),
             ("debug=maybe", "true or false", "write debug=true"),
             ("log-opt=x", "NAME=VALUE", "write log-opt=max-size=10m"),
             ("bip", "a value", "write bip="),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use machine_base::files::{SMALL, read_text};
 use reqwest::Url;
 
 use super::deb822;
@@ -45,7 +46,7 @@ pub(crate) fn find(apt: &Path) -> Option<Bases> {
     files.extend(more);
     let mut entries = Vec::new();
     for file in files {
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let Ok(text) = read_text(&file, SMALL) else { continue };
         match file.extension().and_then(|e| e.to_str()) {
             Some("list") => entries.extend(text.lines().filter_map(line)),
             Some("sources") => entries.extend(deb822::split(&text).filter_map(stanza)),

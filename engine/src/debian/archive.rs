@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use machine_base::download::{self, DownloadError};
+use machine_base::{blocking, hash};
 use reqwest::{Client, Url};
 use time::OffsetDateTime;
 
@@ -9,9 +11,7 @@ use super::openpgp::Keys;
 use super::packages::Index;
 use super::release::Release;
 use crate::Arch;
-use crate::build::blocking;
 use crate::error::{Error, Result};
-use crate::{fetch, hash};
 
 /// InRelease files are a few hundred kilobytes.
 const RELEASE_LIMIT: u64 = 16 << 20;
@@ -30,6 +30,14 @@ pub(crate) struct Repository {
     pub(crate) keys: Keys,
 }
 
+/// A small file; `None` where the server has none.
+async fn if_there(client: &Client, url: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+    match download::bytes(client, url, limit).await {
+        Err(DownloadError::Status { status: 404 | 410, .. }) => Ok(None),
+        done => Ok(Some(done?)),
+    }
+}
+
 /// A repository's verified list.
 #[derive(Debug)]
 pub(crate) struct Listed {
@@ -44,7 +52,7 @@ impl Repository {
     pub(crate) async fn list(&self, client: &Client, arch: Arch) -> Result<Option<Listed>> {
         let dist = format!("{}/dists/{}", self.base.as_str().trim_end_matches('/'), self.suite);
         let url = format!("{dist}/InRelease");
-        let Some(signed) = fetch::bytes(client, &url, RELEASE_LIMIT).await? else {
+        let Some(signed) = if_there(client, &url, RELEASE_LIMIT).await? else {
             return match self.required {
                 true => Err(Error::Status { url, status: 404 }),
                 false => Ok(None),
@@ -53,7 +61,7 @@ impl Repository {
         let (keys, at, suite) = (self.keys.clone(), url.clone(), self.suite.clone());
         let (release, key) = blocking(move || {
             let (text, key) = keys.verify(&at, &signed)?;
-            Ok((Release::parse(&at, &suite, &text, OffsetDateTime::now_utc())?, key))
+            Ok::<_, Error>((Release::parse(&at, &suite, &text, OffsetDateTime::now_utc())?, key))
         })
         .await?;
         let folder = format!("{}/binary-{arch}", self.component);
@@ -73,7 +81,7 @@ impl Repository {
         let (base, signature) = (self.base.clone(), format!("{} signed by {}", self.suite, key.to_uppercase()));
         blocking(move || {
             let text = unpacked(&from, packed)?;
-            Ok(Some(Listed { base, index: Index::new(from, text), signature }))
+            Ok::<_, Error>(Some(Listed { base, index: Index::new(from, text), signature }))
         })
         .await
     }
@@ -94,7 +102,7 @@ impl Repository {
             places.insert(0, format!("{dist}/{folder}/by-hash/SHA256/{sum}"));
         }
         for url in &places {
-            let Some(bytes) = fetch::bytes(client, url, size).await? else { continue };
+            let Some(bytes) = if_there(client, url, size).await? else { continue };
             if bytes.len() as u64 != size {
                 return Err(Error::Truncated { what: url.clone(), got: bytes.len() as u64, wanted: size });
             }

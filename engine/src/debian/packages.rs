@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use machine_base::hash::is_sha256;
+
 use super::{deb822, version};
 use crate::error::{Error, Result};
-use crate::hash::is_sha256;
 
 /// All packages of one list; a paragraph is parsed when asked for (a list has 65,000 of them).
 #[derive(Debug)]
@@ -95,7 +96,7 @@ fn parse(text: &str) -> Result<Package, String> {
     }
     let sha256 = field("SHA256")?;
     if !is_sha256(sha256) {
-        return Err(format!("{sha256:?} is no sha256"));
+        return Err(format!("{sha256:?} is not a sha256"));
     }
     let depends = ["Pre-Depends", "Depends"]
         .iter()
@@ -107,7 +108,7 @@ fn parse(text: &str) -> Result<Package, String> {
         version: field("Version")?.to_owned(),
         depends: depends.collect(),
         filename: filename.to_owned(),
-        size: field("Size")?.parse().map_err(|_| "Size is no number".to_owned())?,
+        size: field("Size")?.parse().map_err(|_| "Size is not a number".to_owned())?,
         sha256: sha256.to_owned(),
     })
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use machine_base::hash::is_sha256;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::deb822;
 use crate::error::{Error, Result};
-use crate::hash::is_sha256;
 
 /// What an `InRelease` file promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Release {
             return Err(Error::malformed(url, format!("this is suite {name} ({code}), not {suite}")));
         }
         if let Some(until) = p.get("Valid-Until")
-            && date(until).ok_or_else(|| Error::malformed(url, format!("Valid-Until {until:?} is no date")))? < now
+            && date(until).ok_or_else(|| Error::malformed(url, format!("Valid-Until {until:?} is not a date")))? < now
         {
             return Err(Error::Expired { what: url.into(), until: until.into() });
         }
@@ -40,7 +40,7 @@ impl Release {
                 return Err(Error::malformed(url, format!("no sum, size and path: {line:?}")));
             };
             if !is_sha256(sum) {
-                return Err(Error::malformed(url, format!("{sum:?} is no sha256")));
+                return Err(Error::malformed(url, format!("{sum:?} is not a sha256")));
             }
             files.insert(path.to_owned(), (sum.to_owned(), size));
         }

@@ -28,6 +28,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub files: Arc<Mutex<BTreeMap<String, Body>>>,
     pub asked: Arc<Mutex<Vec<String>>>,
+    /// Paths that were asked for from some byte on.
+    pub resumed: Arc<Mutex<Vec<(String, usize)>>>,
 }
 
 impl Server {
@@ -36,14 +38,15 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let files: Arc<Mutex<BTreeMap<String, Body>>> = Arc::default();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (served, log) = (files.clone(), asked.clone());
+        let resumed: Arc<Mutex<Vec<(String, usize)>>> = Arc::default();
+        let (served, log, ranges) = (files.clone(), asked.clone(), resumed.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (served, log) = (served.clone(), log.clone());
-                std::thread::spawn(move || answer(stream, &served, &log));
+                let (served, log, ranges) = (served.clone(), log.clone(), ranges.clone());
+                std::thread::spawn(move || answer(stream, &served, &log, &ranges));
             }
         });
-        Self { address, files, asked }
+        Self { address, files, asked, resumed }
     }
 
     pub fn put(&self, path: &str, bytes: Vec<u8>) {
@@ -68,7 +71,12 @@ impl Server {
     }
 }
 
-fn answer(mut stream: TcpStream, files: &Mutex<BTreeMap<String, Body>>, log: &Mutex<Vec<String>>) {
+fn answer(
+    mut stream: TcpStream,
+    files: &Mutex<BTreeMap<String, Body>>,
+    log: &Mutex<Vec<String>>,
+    ranges: &Mutex<Vec<(String, usize)>>,
+) {
     let mut request = Vec::new();
     let mut buf = [0; 1024];
     while !request.windows(4).any(|w| w == b"\r\n\r\n") {
@@ -77,14 +85,30 @@ fn answer(mut stream: TcpStream, files: &Mutex<BTreeMap<String, Body>>, log: &Mu
             Ok(n) => request.extend_from_slice(&buf[..n]),
         }
     }
-    let path = String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default().to_owned();
+    let request = String::from_utf8_lossy(&request).into_owned();
+    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
     let body = files.lock().unwrap().get(&path).cloned();
+    let request = request.to_ascii_lowercase();
+    let from = request.split("range: bytes=").nth(1).and_then(|rest| rest.split('-').next()?.parse::<usize>().ok());
+    if let Some(from) = from {
+        ranges.lock().unwrap().push((path.clone(), from));
+    }
     log.lock().unwrap().push(path);
+    let from = from.unwrap_or(0);
     // A client that has enough closes early: nothing to do about it here.
     let _ = match body {
+        Some(body) if from > 0 && from >= body.bytes.len() => {
+            stream.write_all(b"HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        }
         Some(body) => {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.bytes.len());
-            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body.bytes[..body.sent]))
+            let total = body.bytes.len();
+            let status = match from {
+                0 => "200 OK".to_owned(),
+                _ => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}", total - 1),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", total - from);
+            let rest = &body.bytes[from.min(body.sent)..body.sent];
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(rest))
         }
         None => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
     };
@@ -127,6 +151,18 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
     gz.write_all(bytes).unwrap();
     gz.finish().unwrap()
+}
+
+/// The same `.tar.gz`, in which this file has a setuid bit.
+pub fn with_setuid(archive: &[u8], name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(archive), &mut bytes).unwrap();
+    let at = bytes.chunks(512).position(|block| block.starts_with(format!("{name}\0").as_bytes())).unwrap() * 512;
+    let mut header = tar::Header::from_byte_slice(&bytes[at..at + 512]).clone();
+    header.set_mode(0o4755);
+    header.set_cksum();
+    bytes[at..at + 512].copy_from_slice(header.as_bytes());
+    gzip(&bytes)
 }
 
 /// A tar archive; the names are written as they are, hostile or not. A content of `-> x` makes a link.

@@ -1,10 +1,13 @@
 //! What can go wrong here, in words a person can act on.
 //!
 //! [`Error`] says what failed and names the thing; [`Error::hint`] says what to do; [`Error::kind`] is what callers decide
-//! on. The cause, where there is one, is the error's `source()` and is not repeated in its text.
+//! on in here, and becomes the kind of a [`Diagnostic`] elsewhere. The cause, where there is one, is the error's `source()`
+//! and is not repeated in its text.
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+use machine_base::{Diagnostic, FileError};
 
 use crate::lock::Holder;
 use crate::name::HostName;
@@ -72,6 +75,15 @@ pub enum Error {
         owner: u32,
         /// Our effective uid.
         us: u32,
+    },
+
+    /// Others may write to the folder: then what is in it is not ours alone.
+    #[error("others than its owner may write to {} (mode {mode:03o})", path.display())]
+    OthersWrite {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
 
     /// No file locks there.
@@ -184,8 +196,16 @@ pub enum Kind {
     Certificate,
     /// A fault of this program.
     Internal,
+    /// No room left on a disk.
+    Full,
     /// Any other trouble with files.
     Io,
+}
+
+impl From<FileError> for Error {
+    fn from(e: FileError) -> Self {
+        Self::Io { verb: e.verb, path: e.path, source: e.source }
+    }
 }
 
 impl Error {
@@ -204,13 +224,14 @@ impl Error {
             Self::Busy { .. } => Kind::Busy,
             Self::Newer { .. } => Kind::Newer,
             Self::Foreign { .. } => Kind::Foreign,
-            Self::OtherOwner { .. } | Self::Credential { .. } => Kind::Denied,
+            Self::OtherOwner { .. } | Self::OthersWrite { .. } | Self::Credential { .. } => Kind::Denied,
             Self::NoLocks { .. } => Kind::Unsupported,
             Self::Corrupt { .. } | Self::Missing { .. } => Kind::Corrupt,
             Self::Certificate { .. } => Kind::Certificate,
             Self::Crypto { .. } | Self::Transition { .. } => Kind::Internal,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::Denied,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Full,
                 _ => Kind::Io,
             },
         }
@@ -239,6 +260,10 @@ impl Error {
             Self::OtherOwner { .. } => Some(
                 "run as the user who owns it (not with sudo), or choose another folder with `--storage-path`".into(),
             ),
+            Self::OthersWrite { path, .. } => Some(format!(
+                "they could put keys and programs of their own there: `chmod go-w {}`, once you have looked at what is in it",
+                path.display()
+            )),
             Self::NoLocks { .. } => {
                 Some("choose a folder on a local disk with `--storage-path` or MACHINE_STORAGE_PATH".into())
             }
@@ -256,5 +281,45 @@ impl Error {
             },
             Self::Crypto { .. } | Self::Transition { .. } => None,
         }
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        use machine_base::Kind as To;
+        let kind = match error.kind() {
+            Kind::NotFound => To::NotFound,
+            Kind::Usage => To::Usage,
+            Kind::Busy => To::Busy,
+            Kind::Denied => To::Denied,
+            Kind::Full => To::Quota,
+            Kind::Exists
+            | Kind::Newer
+            | Kind::Foreign
+            | Kind::Corrupt
+            | Kind::Unsupported
+            | Kind::Certificate
+            | Kind::Internal
+            | Kind::Io => To::Failure,
+        };
+        Self { hint: error.hint(), ..Self::of_error(kind, &error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_the_cause_and_the_advice_go_along() {
+        let told = |kind: io::ErrorKind| Diagnostic::from(Error::io("write", "/s/x")(kind.into()));
+        let full = told(io::ErrorKind::StorageFull);
+        assert_eq!((full.kind, full.message.as_str()), (machine_base::Kind::Quota, "cannot write /s/x"));
+        assert_eq!(full.causes, ["no storage space"]);
+        assert_eq!(full.hint.as_deref(), Some("make room on that disk and try again"));
+        assert_eq!(told(io::ErrorKind::PermissionDenied).kind, machine_base::Kind::Denied);
+        assert_eq!(told(io::ErrorKind::NotADirectory).kind, machine_base::Kind::Failure);
+        let none = Diagnostic::from(Error::NoMachine("web-1".parse().unwrap()));
+        assert_eq!((none.kind, none.causes.len(), none.hint.is_some()), (machine_base::Kind::NotFound, 0, true));
     }
 }

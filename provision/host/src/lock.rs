@@ -5,15 +5,14 @@
 //! writes its pid and what it is doing into the file, for the message others get.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use machine_base::lock::unsupported;
+use machine_base::{FileError, FileLock, LockError, files};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::name::HostName;
@@ -33,10 +32,6 @@ pub enum Lock {
     Machine(HostName),
     /// One machine's watcher, for the watcher's life.
     Watcher(HostName),
-    /// Building or fetching the bundle or disk with this digest.
-    Cache(String),
-    /// What this driver's provider cannot do twice at once.
-    Driver(String),
     /// Changing the list of credentials and the encrypted file.
     Credentials,
 }
@@ -47,27 +42,19 @@ impl Lock {
             Self::Store => 0,
             Self::Machine(_) => 1,
             Self::Watcher(_) => 2,
-            Self::Cache(_) => 3,
-            Self::Driver(_) => 4,
-            Self::Credentials => 5,
+            Self::Credentials => 3,
         }
     }
 
-    /// The file's name. Prefixes keep a driver called `store` apart from the store.
+    /// The file's name. Prefixes keep a machine called `store` apart from the store.
     fn file_name(&self) -> String {
         match self {
             Self::Store => "store".into(),
             Self::Machine(name) => format!("m-{name}"),
             Self::Watcher(name) => format!("w-{name}"),
-            Self::Cache(digest) => format!("cache-{}", harmless(digest)),
-            Self::Driver(name) => format!("driver-{}", harmless(name)),
             Self::Credentials => "credentials".into(),
         }
     }
-}
-
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '-' }).collect()
 }
 
 impl fmt::Display for Lock {
@@ -76,8 +63,6 @@ impl fmt::Display for Lock {
             Self::Store => f.write_str("the store"),
             Self::Machine(name) => write!(f, "machine \"{name}\""),
             Self::Watcher(name) => write!(f, "the watcher of machine \"{name}\""),
-            Self::Cache(digest) => write!(f, "the cache entry {digest}"),
-            Self::Driver(name) => write!(f, "driver \"{name}\""),
             Self::Credentials => f.write_str("the list of credentials"),
         }
     }
@@ -105,6 +90,13 @@ impl fmt::Display for Holder {
     }
 }
 
+impl Holder {
+    /// What a lock's note says.
+    fn noted(note: &str) -> Self {
+        serde_json::from_str(note).unwrap_or(Self { pid: 0, what: String::new(), since: String::new() })
+    }
+}
+
 /// The locks one operation holds. Make one per operation; clones belong to the same operation.
 #[derive(Debug, Clone)]
 pub struct Locks {
@@ -125,16 +117,17 @@ impl Locks {
     /// in debug builds.
     pub fn acquire(&self, lock: Lock, wait: Duration, what: &str) -> Result<Guard> {
         self.check_order(&lock);
-        atomic::create_dir_private(&self.dir)?;
+        files::create_dir_private(&self.dir)?;
         let path = self.dir.join(lock.file_name());
-        let mut file = open(&path).map_err(Error::io("open", &path))?;
+        let holder = Holder { pid: std::process::id(), what: what.to_owned(), since: clock::now() };
+        let note = serde_json::to_string(&holder).unwrap_or_default();
         let deadline = Instant::now() + wait;
         // At least one look more, for readers in `holder` have a lock for an instant.
         let mut looks_left = 2;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline || looks_left > 0 => {
+        let file = loop {
+            match FileLock::attempt(&path, &note) {
+                Ok(file) => break file,
+                Err(LockError::Held(_)) if Instant::now() < deadline || looks_left > 0 => {
                     looks_left -= i32::from(looks_left > 0);
                     #[expect(
                         clippy::disallowed_methods,
@@ -142,32 +135,20 @@ impl Locks {
                     )]
                     std::thread::sleep(POLL.min(deadline.saturating_duration_since(Instant::now()).max(POLL / 5)));
                 }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Error::Busy { what: lock.to_string(), holder: read_holder(&path) });
+                Err(LockError::Held(note)) => {
+                    return Err(Error::Busy { what: lock.to_string(), holder: Holder::noted(&note) });
                 }
-                Err(TryLockError::Error(source)) if source.kind() == ErrorKind::Interrupted => {}
-                Err(TryLockError::Error(source)) => return Err(trouble(path, source)),
+                Err(LockError::File(e)) => return Err(trouble(e)),
             }
-        }
-        let holder = Holder { pid: std::process::id(), what: what.to_owned(), since: clock::now() };
-        write_holder(&mut file, &holder).map_err(Error::io("write", &path))?;
+        };
         self.held.lock().unwrap_or_else(PoisonError::into_inner).push(lock.clone());
-        Ok(Guard { lock, file, held: Arc::clone(&self.held) })
+        Ok(Guard { lock, _file: file, held: Arc::clone(&self.held) })
     }
 
     /// Says who holds a lock now; `None` if nobody does. Changes nothing on disk; for `status` and `ls`.
     pub fn holder(&self, lock: &Lock) -> Result<Option<Holder>> {
-        let path = self.dir.join(lock.file_name());
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path)(error)),
-        };
-        match file.try_lock_shared() {
-            Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&path))),
-            Err(TryLockError::Error(source)) => Err(trouble(path, source)),
-        }
+        let note = FileLock::holder(&self.dir.join(lock.file_name())).map_err(trouble)?;
+        Ok(note.as_deref().map(Holder::noted))
     }
 
     fn check_order(&self, wanted: &Lock) {
@@ -186,7 +167,7 @@ impl Locks {
 #[derive(Debug)]
 pub struct Guard {
     lock: Lock,
-    file: File,
+    _file: FileLock,
     held: Arc<Mutex<Vec<Lock>>>,
 }
 
@@ -199,52 +180,15 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // So that nobody reads the last holder's words while the next one has not written its own. Not being able to is harmless.
-        let _ = self.file.set_len(0);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = held.iter().position(|held| *held == self.lock) {
             held.remove(index);
         }
-        // A child forked at this very instant may have a copy of the descriptor: closing alone would not free the lock.
-        let _ = self.file.unlock();
     }
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
-    atomic::open_private(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)
-}
-
-fn trouble(path: PathBuf, source: std::io::Error) -> Error {
-    #[cfg(unix)]
-    let unsupported = {
-        use rustix::io::Errno;
-        let known = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::INVAL];
-        source.raw_os_error().is_some_and(|code| known.contains(&Errno::from_raw_os_error(code)))
-    };
-    #[cfg(not(unix))]
-    let unsupported = false;
-    if unsupported || source.kind() == ErrorKind::Unsupported {
-        Error::NoLocks { path, source }
-    } else {
-        Error::Io { verb: "lock", path, source }
-    }
-}
-
-fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
-    let text = serde_json::to_string(holder)?;
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(text.as_bytes())
-}
-
-fn read_holder(path: &Path) -> Holder {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
-    read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or(Holder {
-        pid: 0,
-        what: String::new(),
-        since: String::new(),
-    })
+fn trouble(e: FileError) -> Error {
+    if unsupported(&e.source) { Error::NoLocks { path: e.path, source: e.source } } else { e.into() }
 }
 
 #[cfg(test)]
@@ -295,18 +239,12 @@ mod tests {
     fn the_order_of_the_table_is_free_to_take() {
         let dir = tempfile::tempdir().unwrap();
         let locks = Locks::new(dir.path());
-        let all = [
-            Lock::Store,
-            Lock::Machine(name("a")),
-            Lock::Watcher(name("a")),
-            Lock::Cache("sha256:ab/cd".into()),
-            Lock::Driver("store".into()),
-        ];
+        let all = [Lock::Store, Lock::Machine(name("a")), Lock::Watcher(name("a")), Lock::Credentials];
         let guards: Vec<Guard> = all.into_iter().map(|lock| locks.acquire(lock, WAIT, "test").unwrap()).collect();
         let mut files: Vec<String> =
             std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         files.sort();
-        assert_eq!(files, ["cache-sha256-ab-cd", "driver-store", "m-a", "store", "w-a"]);
+        assert_eq!(files, ["credentials", "m-a", "store", "w-a"]);
         drop(guards);
         locks.acquire(Lock::Store, WAIT, "test").unwrap();
     }
@@ -334,11 +272,11 @@ mod tests {
     fn a_file_system_without_locks_is_named_with_the_way_out() {
         use rustix::io::Errno;
         for errno in [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP] {
-            let error = trouble("/nfs/locks/store".into(), errno.into());
+            let error = trouble(FileError::io("lock", "/nfs/locks/store")(errno.into()));
             assert_eq!(error.kind(), crate::Kind::Unsupported);
             assert_eq!(error.to_string(), "the file system of /nfs/locks/store does not support file locks");
             assert!(error.hint().unwrap().contains("--storage-path"));
         }
-        assert_eq!(trouble("/x".into(), Errno::IO.into()).kind(), crate::Kind::Io);
+        assert_eq!(trouble(FileError::io("lock", "/x")(Errno::IO.into())).kind(), crate::Kind::Io);
     }
 }

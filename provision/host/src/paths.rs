@@ -31,7 +31,7 @@ pub const INJECTED_HOST_KEY: &str = "injected_host_key";
 pub const KNOWN_HOSTS: &str = "known_hosts";
 /// For the user's own OpenSSH.
 pub const SSH_CONFIG: &str = "ssh_config";
-/// CA certificate, under the name docker clients expect.
+/// CA certificate, under the name docker clients expect. In a machine's folder: whom its clients trust.
 pub const CA_CERT: &str = "ca.pem";
 /// The CA's private key.
 pub const CA_KEY: &str = "ca-key.pem";
@@ -48,8 +48,6 @@ pub const FORWARDS: &str = "forwards.json";
 /// The watcher's last words.
 pub const WATCHER_LOG: &str = "watcher.log";
 
-/// Prefix of a file that is being written: see [`crate::atomic`].
-pub(crate) const TEMPORARY: &str = ".tmp-";
 /// Prefix of a machine's folder that is being made. Then the name, [`MARK`], and something unique.
 pub(crate) const NEW: &str = ".new-";
 /// Prefix of a machine's folder that is being deleted. Then the name, [`MARK`], and something unique.
@@ -160,6 +158,11 @@ impl MachinePaths {
     /// [`CA_CERT`].
     pub fn ca_cert(&self) -> PathBuf {
         self.dir.join(CA_CERT)
+    }
+
+    /// [`CA_KEY`], of the CA that signs for this machine alone.
+    pub fn ca_key(&self) -> PathBuf {
+        self.dir.join(CA_KEY)
     }
 
     /// [`CLIENT_CERT`].

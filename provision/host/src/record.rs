@@ -5,12 +5,17 @@
 //! has an `unknown` map). Paths are relative to the machine's folder, except for what the user owns. No secret is ever in here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::clock;
+use crate::name::HostName;
+use crate::spec::{DriverSpec, EngineSpec, Spec, TlsKey, TlsSpec};
+
 /// The version this program writes. A newer one is read where possible, and never written over.
-pub const RECORD_VERSION: u32 = 1;
+pub const RECORD_VERSION: u32 = 2;
 
 /// Everything we remember of one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,13 +32,17 @@ pub struct Record {
     pub driver: DriverRecord,
     /// What the user asked of the engine.
     #[serde(default)]
-    pub engine: EngineSettings,
+    pub engine: EngineSpec,
     /// Extra names in the server certificate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tls_sans: Vec<String>,
     /// Key type of certificates made for this machine.
     #[serde(default)]
     pub tls_key: TlsKey,
+    /// What the engine runs with while a `set` is under way: the record goes back to it where the engine refuses the change,
+    /// also when a later run finds that out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_from: Option<Box<Spec>>,
     /// How SSH reaches it, as the driver last said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh: Option<Ssh>,
@@ -46,15 +55,69 @@ pub struct Record {
     /// How clients reach the engine. `None` until known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
-    /// Power as last seen by a command that changes it: `running`, `stopped`, …
+    /// Power as last seen by a command that changes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub power: Option<String>,
+    pub power: Option<Power>,
+    /// Ports below 1024 that containers publish are brought to this computer too: `forward --low-ports`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub low_ports: bool,
     /// `rm` has begun: only `rm` goes on from here.
     #[serde(default, skip_serializing_if = "is_false")]
     pub removing: bool,
     /// Fields of other versions, kept.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+impl Record {
+    /// A machine that is wanted, and of which nothing exists yet.
+    #[must_use]
+    pub fn new(name: &HostName, spec: Spec) -> Self {
+        let Spec { driver, engine, tls } = spec;
+        Self {
+            version: RECORD_VERSION,
+            name: name.to_string(),
+            id: uuid::Uuid::new_v4().to_string(),
+            created: clock::now(),
+            driver: DriverRecord {
+                name: driver.name,
+                settings: driver.settings,
+                machine: Value::Object(Map::new()),
+                secrets: BTreeMap::new(),
+                unknown: Map::new(),
+            },
+            engine,
+            tls_sans: tls.sans,
+            tls_key: tls.key,
+            set_from: None,
+            ssh: None,
+            facts: None,
+            installed: None,
+            endpoint: None,
+            power: None,
+            low_ports: false,
+            removing: false,
+            unknown: Map::new(),
+        }
+    }
+
+    /// What the user wants of this machine.
+    #[must_use]
+    pub fn spec(&self) -> Spec {
+        Spec {
+            driver: DriverSpec { name: self.driver.name.clone(), settings: self.driver.settings.clone() },
+            engine: self.engine.clone(),
+            tls: TlsSpec { sans: self.tls_sans.clone(), key: self.tls_key },
+        }
+    }
+
+    /// Wants this from now on. What is known of the machine stays.
+    pub fn want(&mut self, spec: Spec) {
+        let Spec { driver: DriverSpec { name, settings }, engine, tls: TlsSpec { sans, key } } = spec;
+        (self.driver.name, self.driver.settings) = (name, settings);
+        self.engine = engine;
+        (self.tls_sans, self.tls_key) = (sans, key);
+    }
 }
 
 /// Which driver, its settings and its memory, both opaque here.
@@ -75,61 +138,91 @@ pub struct DriverRecord {
     pub unknown: Map<String, Value>,
 }
 
-/// What the user asked of the engine: plain data; `provision/steps` turns it into a `daemon.json`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EngineSettings {
-    /// `--engine-opt k=v`, as typed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub opts: Vec<String>,
-    /// `--engine-label k=v`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<String>,
-    /// `--engine-env K=V`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
-    /// `--engine-insecure-registry HOST[:PORT]|CIDR`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub insecure_registries: Vec<String>,
-    /// `--engine-registry-mirror URL`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub registry_mirrors: Vec<String>,
-    /// `--engine-registry-ca HOST=FILE`: host → PEM text.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub registry_cas: BTreeMap<String, String>,
-    /// `--engine-storage-driver`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub storage_driver: Option<String>,
-    /// Bundle asked for: a name or digest of `machine bundle ls`, or a source (`debian:trixie`, `dir:…`). `None`: the default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bundle: Option<String>,
-    /// What to do with an engine that is there and not ours.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub foreign: Option<Foreign>,
-    /// Fields of other versions, kept.
-    #[serde(flatten)]
-    pub unknown: BTreeMap<String, Value>,
-}
-
-/// An engine we did not install.
+/// Whether a machine is on, as a driver last said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Foreign {
-    /// Keep it, add TLS, never upgrade it.
-    Adopt,
-    /// Put ours in its place; also takes over a host that another store owns.
-    Replace,
+pub enum Power {
+    /// On, or on its way up.
+    Running,
+    /// There, and off.
+    Stopped,
+    /// There, frozen in memory.
+    Paused,
+    /// There, frozen on disk.
+    Saved,
+    /// Coming up.
+    Starting,
+    /// Going down.
+    Stopping,
+    /// There, and the provider says it is broken.
+    Error,
+    /// Not there any more.
+    Gone,
+    /// The driver has no way to tell, or the word is another version's.
+    #[serde(other)]
+    Unknown,
 }
 
-/// Key type of certificates.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TlsKey {
-    /// ECDSA P-256.
-    #[default]
-    Ecdsa,
-    /// RSA 2048, for old clients.
-    Rsa,
+impl Power {
+    /// Known to be off, so that nothing answers there.
+    #[must_use]
+    pub fn is_off(self) -> bool {
+        matches!(self, Self::Stopped | Self::Stopping | Self::Paused | Self::Saved | Self::Gone)
+    }
+}
+
+/// The word of the record.
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Paused => "paused",
+            Self::Saved => "saved",
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+            Self::Error => "error",
+            Self::Gone => "gone",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// The key that opens a machine. Stored as one word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Identity {
+    /// `machine`: ours, in the machine's folder.
+    Machine,
+    /// `agent`: what the user's agent and default keys offer.
+    Agent,
+    /// `file:/absolute/path`: the user's.
+    File(String),
+}
+
+impl From<Identity> for String {
+    fn from(identity: Identity) -> Self {
+        match identity {
+            Identity::Machine => "machine".to_owned(),
+            Identity::Agent => "agent".to_owned(),
+            Identity::File(path) => format!("file:{path}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Identity {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        match word.as_str() {
+            "machine" => Ok(Self::Machine),
+            "agent" => Ok(Self::Agent),
+            _ => match word.strip_prefix("file:") {
+                Some(path) => Ok(Self::File(path.to_owned())),
+                None => Err(format!("{word:?} is not an SSH identity")),
+            },
+        }
+    }
 }
 
 /// How SSH reaches the machine.
@@ -141,11 +234,20 @@ pub struct Ssh {
     pub port: u16,
     /// Login user.
     pub user: String,
-    /// `machine` (our key), `agent`, or `file:/absolute/path`.
-    pub identity: String,
+    /// The key that opens it.
+    pub identity: Identity,
     /// `[user@]host[:port]` to go through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jump_host: Option<String>,
+    /// Key files that the user's ssh config names for this host, absolute, besides the agent's keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_files: Vec<String>,
+    /// That config wants no other key of the agent's offered.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub identities_only: bool,
+    /// The user's own OpenSSH connects, and not the built-in client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openssh: Option<OpenSsh>,
     /// What `jump_host` stands for, looked up once in the user's ssh config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jump: Option<Jump>,
@@ -166,6 +268,27 @@ pub struct Ssh {
     pub unknown: Map<String, Value>,
 }
 
+/// Why and how the user's own OpenSSH connects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSsh {
+    /// The user asked for it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub asked: bool,
+    /// What their ssh config says that the built-in client does not do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<String>,
+    /// What their ssh config calls the host, where that config is to be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// What it said of the host when it was last asked, a line each as in an ssh config: for clients that are given the
+    /// machine's own `ssh_config` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub config: Vec<String>,
+    /// Fields of other versions, kept.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
 /// A host to go through; it is the user's, and so are its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jump {
@@ -178,6 +301,12 @@ pub struct Jump {
     /// Absolute paths of key files that may open it, besides the agent's keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identity_files: Vec<String>,
+    /// No other key of the agent's is offered to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub identities_only: bool,
+    /// The host to go through on the way to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jump: Option<Box<Self>>,
     /// Fields of other versions, kept.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
@@ -215,7 +344,7 @@ pub struct Installed {
     pub bundle: Option<String>,
     /// Bundle's name for people, e.g. `debian-trixie-26.1.5-amd64`.
     pub bundle_name: Option<String>,
-    /// Engine version, e.g. `26.1.5`.
+    /// Engine version, e.g. `26.1.5`; empty until the engine has answered: see [`Self::known_version`].
     pub version: String,
     /// `daemon.json` as last written by us: the base of the three-way merge.
     #[serde(default)]
@@ -226,12 +355,24 @@ pub struct Installed {
     /// The bundle before the last upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
+    /// How our engine lies on the host: the number that stands in its `/opt/machine/owner`, too. Releases that knew only
+    /// one wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<u32>,
     /// RFC 3339; when the server certificate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_expires: Option<String>,
     /// Fields of other versions, kept.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+impl Installed {
+    /// The engine's version, once it has said it: [`Self::version`] is empty until it answers for the first time.
+    #[must_use]
+    pub fn known_version(&self) -> Option<&str> {
+        Some(self.version.as_str()).filter(|version| !version.is_empty())
+    }
 }
 
 /// How clients reach the engine.

@@ -16,13 +16,13 @@ mod encrypted;
 mod keyring;
 mod reference;
 mod resolve;
-mod settle;
+mod store_secret;
 
 pub use access::{Access, Passphrase};
 pub use credentials::{Credential, Credentials, Keeper};
 pub use reference::{CredentialName, Reference};
 pub use resolve::{ResolveEnv, Variables, resolve};
-pub use settle::{Given, Settled, settle};
+pub use store_secret::{Given, Stored, store_secret};
 
 use std::fmt;
 

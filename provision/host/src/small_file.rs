@@ -1,8 +1,10 @@
 //! Reading small files with as few calls as will do: `ls` reads two of them for each of a thousand machines.
 
 use std::fs::File;
-use std::io::{Read as _, Result, Seek as _, SeekFrom};
+use std::io::{Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom};
 use std::path::Path;
+
+use machine_base::files;
 
 /// Larger than nearly every record and journal.
 const PIECE: usize = 8192;
@@ -11,7 +13,10 @@ const PIECE: usize = 8192;
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let (mut file, mut bytes) = begin(path)?;
     if bytes.len() == PIECE {
-        file.read_to_end(&mut bytes)?;
+        file.by_ref().take(files::SMALL).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > files::SMALL {
+            return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} bytes", files::SMALL)));
+        }
     }
     Ok(bytes)
 }
@@ -31,7 +36,7 @@ pub(crate) fn read_end(path: &Path) -> Result<(Vec<u8>, bool)> {
 
 /// The first bytes; fewer than [`PIECE`] only where the file ends.
 fn begin(path: &Path) -> Result<(File, Vec<u8>)> {
-    let file = File::open(path)?;
+    let file = files::open(path)?;
     let mut bytes = Vec::with_capacity(PIECE);
     (&file).take(PIECE as u64).read_to_end(&mut bytes)?;
     Ok((file, bytes))

@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use machine_base::files::{self, Mode};
 pub use russh::keys::PublicKey;
 use russh::keys::ssh_key::{self, LineEnding};
 use russh::keys::{Algorithm, HashAlg, PrivateKey};
 
-use crate::atomic::{self, Mode};
 use crate::error::{Error, Result};
 use crate::secrets::Secret;
 
@@ -54,7 +54,7 @@ impl KeyPair {
 
     /// Reads a private key file that we wrote.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = machine_base::files::read_text(path, machine_base::files::SMALL).map_err(Error::io("read", path))?;
         let text = Secret::new(text);
         let key = PrivateKey::from_openssh(text.expose()).map_err(|error| Error::Corrupt {
             path: path.to_path_buf(),
@@ -67,8 +67,8 @@ impl KeyPair {
     /// Writes the private key, 0600 from creation, and beside it the public one as `.pub`: that one first, so that where
     /// the private key is, the pair is whole.
     pub fn write(&self, path: &Path) -> Result<()> {
-        atomic::write(&path.with_extension("pub"), format!("{}\n", self.public_openssh), Mode::Private)?;
-        atomic::write(path, self.private_openssh.expose(), Mode::Private)
+        files::write(&path.with_extension("pub"), format!("{}\n", self.public_openssh), Mode::Private)?;
+        Ok(files::write(path, self.private_openssh.expose(), Mode::Private)?)
     }
 
     /// The public half, parsed.
@@ -174,8 +174,7 @@ impl KnownHosts {
                 what: format!("known_hosts line {}", index + 1),
                 why,
                 hint: Some(
-                    "this file is written by `machine` alone: `machine set NAME --ssh-host-key …` writes it anew"
-                        .into(),
+                    "this file is written by `machine` alone: `machine set NAME --ssh-host-key …` rewrites it".into(),
                 ),
             };
             let (hosts, key) = line.split_once(char::is_whitespace).ok_or_else(|| wrong("no key".into()))?;
@@ -194,7 +193,7 @@ impl KnownHosts {
 
     /// Reads the file; one that is not there pins nothing.
     pub fn read(path: &Path) -> Result<Self> {
-        match std::fs::read_to_string(path) {
+        match machine_base::files::read_text(path, machine_base::files::SMALL) {
             Ok(text) => Self::parse(&text).map_err(|error| Error::Corrupt {
                 path: path.to_path_buf(),
                 why: error.to_string(),
@@ -207,7 +206,7 @@ impl KnownHosts {
 
     /// Writes the file: 0600, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
-        atomic::write(path, self.to_string(), Mode::Private)
+        Ok(files::write(path, self.to_string(), Mode::Private)?)
     }
 
     /// The keys pinned for a host.

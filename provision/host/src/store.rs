@@ -8,23 +8,24 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use machine_base::files::{self, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::atomic::{self, Mode};
 use crate::error::{Error, Result};
 use crate::lock::{self, Lock, Locks};
 use crate::name::HostName;
-use crate::paths::{GONE, LOCKS, MARK, MachinePaths, NEW, StorePaths, TEMPORARY};
+use crate::paths::{GONE, LOCKS, MARK, MachinePaths, NEW, StorePaths};
 use crate::record::{RECORD_VERSION, Record};
 use crate::small_file;
 
 /// The version of `store.json` this program writes.
 pub const STORE_VERSION: u32 = 1;
 
-/// What may lie in an empty store's folder: our own beginnings, and what systems put into any folder.
-const NOTHING: &[&str] = &[LOCKS, "lost+found", ".DS_Store"];
+/// What may lie in an empty store's folder: our own beginnings, the promises of ports that all stores of a user share, and
+/// what systems put into any folder.
+const NOTHING: &[&str] = &[LOCKS, "ports", "lost+found", ".DS_Store"];
 
 /// `store.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,7 +70,9 @@ impl Store {
         if store.id.is_some() {
             return Ok(store);
         }
-        atomic::create_dir_private(store.paths.root())?;
+        files::create_dir_private(store.paths.root())?;
+        #[cfg(unix)]
+        close_to_others(store.paths.root())?;
         let _lock = store.locks().acquire(Lock::Store, lock::WAIT, "make the store")?;
         if let Some(identity) = read_identity(&store.paths)? {
             store.id = Some(identity.id);
@@ -128,9 +131,10 @@ impl Store {
         Ok(names.into_iter().map(|name| Entry { record: self.read(&name), name }).collect())
     }
 
-    /// Says whether there is a machine of this name, readable or not.
+    /// Says whether there is a machine of this name, readable or not. A link is none, here as in [`Store::names`]: what is
+    /// removed would be the link.
     pub fn exists(&self, name: &HostName) -> bool {
-        self.machine_paths(name).dir().is_dir()
+        fs::symlink_metadata(self.machine_paths(name).dir()).is_ok_and(|data| data.is_dir())
     }
 
     /// Reads one record. A newer one is read where this version understands it: see [`Record::version`].
@@ -150,7 +154,7 @@ impl Store {
     pub fn save(&self, record: &Record) -> Result<()> {
         let name = self.writable(record)?;
         let path = self.machine_paths(&name).record();
-        match fs::read(&path) {
+        match files::read(&path, files::SMALL) {
             Ok(bytes) => match version_of(&bytes) {
                 Some(found) if found > RECORD_VERSION => return Err(newer(&name, found)),
                 _ => {}
@@ -163,12 +167,23 @@ impl Store {
     }
 
     /// Writes down that `rm` has begun, in a record of any version, leaving everything else as it is.
+    ///
+    /// On a full disk it cannot, and that is no error: what removes must not need room, and goes on just as well
+    /// without the mark when it is run again.
     pub fn mark_removing(&self, name: &HostName) -> Result<()> {
         let (path, bytes) = self.read_bytes(name)?;
         let mut record: Map<String, Value> =
             serde_json::from_slice(&bytes).map_err(|error| damaged(name, &path, error.to_string()))?;
         record.insert("removing".into(), true.into());
-        write_json(&path, &record)
+        match write_json(&path, &record) {
+            Err(Error::Io { source, .. })
+                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
+                tracing::warn!(path = %path.display(), "no room to write down that the machine is being removed");
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// Makes a machine: its folder appears with the record in it, or not at all. Of two at once one wins, the other gets
@@ -176,14 +191,14 @@ impl Store {
     pub fn create(&self, record: &Record) -> Result<()> {
         let name = self.writable(record)?;
         let folder = self.paths.machines();
-        atomic::create_dir_private(&folder)?;
+        files::create_dir_private(&folder)?;
         sweep(&folder);
         if self.exists(&name) {
             return Err(Error::MachineExists(name));
         }
         let (temporary, _alive) = loop {
             let temporary = folder.join(format!("{NEW}{name}{MARK}{}", Uuid::new_v4()));
-            atomic::create_dir_private(&temporary)?;
+            files::create_dir_private(&temporary)?;
             // A sweeper may be faster: then another one is made.
             if let Some(alive) = claim(&temporary) {
                 break (temporary, alive);
@@ -192,12 +207,16 @@ impl Store {
         write_json(&MachinePaths::new(&temporary).record(), record)?;
         let target = self.machine_paths(&name);
         match fs::rename(&temporary, target.dir()) {
-            Ok(()) => atomic::sync_folder(&folder),
+            Ok(()) => Ok(files::sync_folder(&folder)?),
             Err(error) => {
                 // Ours alone, and not yet a machine. What cannot be removed is swept later.
                 let _ = fs::remove_dir_all(&temporary);
                 Err(if self.exists(&name) {
                     Error::MachineExists(name)
+                } else if fs::symlink_metadata(target.dir()).is_ok() {
+                    let hint = "move it away; to keep machines elsewhere, move the whole store (`--storage-path`)";
+                    let why = "it is a link or a file, and a machine's folder is neither".to_owned();
+                    Error::Corrupt { path: target.dir().to_path_buf(), why, hint: Some(hint.into()) }
                 } else {
                     Error::io("make", target.dir())(error)
                 })
@@ -213,7 +232,7 @@ impl Store {
         let renamed = fs::rename(target.dir(), &gone);
         let result = match renamed {
             Ok(()) => {
-                atomic::sync_folder(&folder)?;
+                files::sync_folder(&folder)?;
                 match fs::remove_dir_all(&gone) {
                     Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("delete", &gone)(error)),
                     _ => Ok(()),
@@ -255,7 +274,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text =
         serde_json::to_string_pretty(value).map_err(|error| Error::io("write", path)(std::io::Error::from(error)))?;
     text.push('\n');
-    atomic::write(path, text, Mode::Private)
+    Ok(files::write(path, text, Mode::Private)?)
 }
 
 fn version_of(bytes: &[u8]) -> Option<u32> {
@@ -272,7 +291,7 @@ fn newer(name: &HostName, found: u32) -> Error {
 
 fn damaged(name: &HostName, path: &Path, why: String) -> Error {
     let hint = format!(
-        "put the file right or bring it back from a backup; `machine rm -f {name}` forgets the machine, but cannot \
+        "put the file right or bring it back from a backup; `machine rm -f {name}` removes the machine here, but cannot \
          delete what a provider keeps for it"
     );
     Error::Corrupt { path: path.to_path_buf(), why, hint: Some(hint) }
@@ -292,11 +311,13 @@ fn read_identity(paths: &StorePaths) -> Result<Option<Identity>> {
     #[cfg(unix)]
     check_owner(root, std::os::unix::fs::MetadataExt::uid(&data), rustix::process::geteuid().as_raw())?;
     let path = paths.store();
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read(&path, files::SMALL) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return refuse_strangers(paths).map(|()| None),
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
+    #[cfg(unix)]
+    check_mode(root, std::os::unix::fs::MetadataExt::mode(&data))?;
     if let Some(found) = version_of(&bytes).filter(|found| *found > STORE_VERSION) {
         return Err(Error::Newer { what: format!("the store {}", root.display()), found, known: STORE_VERSION });
     }
@@ -315,6 +336,23 @@ fn check_owner(root: &Path, owner: u32, us: u32) -> Result<()> {
     if owner == us { Ok(()) } else { Err(Error::OtherOwner { path: root.to_path_buf(), owner, us }) }
 }
 
+/// Who may write to a store decides which keys are trusted and which programs run, as sshd holds it with `~/.ssh`.
+#[cfg(unix)]
+fn check_mode(root: &Path, mode: u32) -> Result<()> {
+    if mode & 0o022 == 0 { Ok(()) } else { Err(Error::OthersWrite { path: root.to_path_buf(), mode: mode & 0o777 }) }
+}
+
+/// An empty folder of ours that becomes a store is for us alone from then on.
+#[cfg(unix)]
+fn close_to_others(root: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(root).map_err(Error::io("read", root))?.permissions().mode();
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(root, fs::Permissions::from_mode(mode & 0o755)).map_err(Error::io("close", root))
+}
+
 /// Refuses a folder without `store.json` that holds more than a store's beginnings.
 fn refuse_strangers(paths: &StorePaths) -> Result<()> {
     let root = paths.root();
@@ -322,7 +360,7 @@ fn refuse_strangers(paths: &StorePaths) -> Result<()> {
     for entry in fs::read_dir(root).map_err(Error::io("read", root))? {
         let name = entry.map_err(Error::io("read", root))?.file_name();
         let name = name.to_string_lossy();
-        strange |= !(NOTHING.contains(&name.as_ref()) || name.starts_with(TEMPORARY));
+        strange |= !(NOTHING.contains(&name.as_ref()) || name.starts_with(files::TEMPORARY));
     }
     if !strange {
         return Ok(());

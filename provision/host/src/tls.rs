@@ -1,17 +1,22 @@
 //! The CA, the client's certificate and the engines' certificates.
 //!
+//! The store's CA signs clients; whom a machine's clients trust, and who signs for its engine, is each machine's own affair:
+//! [`trust()`].
+//!
 //! [`Store::ensure_ca`] makes the CA and the client pair once, whoever asks first, and renews the client's certificate;
 //! [`issue_server`] makes an engine's. A key is always written before its certificate, and a renewed client certificate
 //! keeps its key: so a kill between two writes leaves at worst a key without a certificate, which the next call
 //! completes, and readers never see a pair that does not match.
 
 mod certificate;
+mod trust;
 
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use machine_base::files::{self, Mode};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyUsagePurpose, RsaKeySize, SanType, SerialNumber,
@@ -19,15 +24,15 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::atomic::{self, Mode};
 use crate::error::{Error, Result};
 use crate::lock::{self, Lock};
 use crate::paths::{self, MachinePaths, StorePaths};
-use crate::record::TlsKey;
 use crate::secrets::Secret;
+use crate::spec::TlsKey;
 use crate::store::Store;
 
 pub use certificate::{CertInfo, verify_chain};
+pub use trust::{Trust, trust};
 
 /// How long a CA lasts.
 const CA_LIFE: Duration = Duration::days(3650);
@@ -67,6 +72,14 @@ impl CaPaths {
     }
 }
 
+/// Who signs: the certificate and key of a CA.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// The CA's certificate.
+    pub cert_pem: String,
+    key_pem: Secret,
+}
+
 /// A CA that can sign, and the client pair it signed.
 #[derive(Debug, Clone)]
 pub struct Ca {
@@ -75,6 +88,14 @@ pub struct Ca {
     key_pem: Secret,
     /// The client's certificate and key.
     pub client: Pair,
+}
+
+impl Ca {
+    /// The CA alone.
+    #[must_use]
+    pub fn signer(&self) -> Signer {
+        Signer { cert_pem: self.cert_pem.clone(), key_pem: self.key_pem.clone() }
+    }
 }
 
 /// A certificate and its key. An engine's pair is one, and the client's.
@@ -94,14 +115,17 @@ pub type ServerPair = Pair;
 impl Pair {
     /// Writes both, the key first: 0600 each.
     pub fn write(&self, cert: &Path, key: &Path) -> Result<()> {
-        atomic::write(key, self.key_pem.expose(), Mode::Private)?;
-        atomic::write(cert, &self.cert_pem, Mode::Private)
+        files::write(key, self.key_pem.expose(), Mode::Private)?;
+        Ok(files::write(cert, &self.cert_pem, Mode::Private)?)
     }
 
     /// Reads a pair and refuses one that does not match. Says nothing about who signed it or when it ends.
     pub fn read(cert: &Path, key: &Path) -> Result<Self> {
-        let cert_pem = std::fs::read_to_string(cert).map_err(Error::io("read", cert))?;
-        let key_pem = Secret::new(std::fs::read_to_string(key).map_err(Error::io("read", key))?);
+        let cert_pem =
+            machine_base::files::read_text(cert, machine_base::files::SMALL).map_err(Error::io("read", cert))?;
+        let key_pem = Secret::new(
+            machine_base::files::read_text(key, machine_base::files::SMALL).map_err(Error::io("read", key))?,
+        );
         let info = CertInfo::parse(&cert_pem).map_err(|error| named(error, cert))?;
         if !info.fits(&load_key(&key_pem).map_err(|error| named(error, key))?) {
             let why = format!("its key is not the one in {}", key.display());
@@ -120,7 +144,7 @@ impl Store {
     /// The CA and client pair at these paths, made if they are not there, under the store's lock; any number of processes
     /// at once get the same. `key` is the type of keys that are made here.
     ///
-    /// The client's certificate is made anew (for the same key) when it is about to end or another CA signed it. A CA is
+    /// The client's certificate is made again (for the same key) when it is about to end or another CA signed it. A CA is
     /// never written over: one without its key, expired, or with another's key is an error. Neither is a client certificate
     /// outside the store: that one is the user's.
     pub fn ensure_ca_at(&self, paths: &CaPaths, key: TlsKey) -> Result<Ca> {
@@ -134,7 +158,7 @@ impl Store {
     }
 }
 
-/// Reads what is there. `None`: something is to be made or made anew.
+/// Reads what is there. `None`: something is to be made or made again.
 fn load(paths: &CaPaths) -> Result<Option<Ca>> {
     let Some((ca_pem, ca_key)) = load_ca(paths)? else { return Ok(None) };
     if !(paths.client_cert.exists() && paths.client_key.exists()) {
@@ -164,7 +188,7 @@ fn load_ca(paths: &CaPaths) -> Result<Option<(String, Secret)>> {
             path: paths.ca_key.clone(),
             hint: format!(
                 "bring it back from a backup; machines that exist work without it, but no certificate can be made or \
-                 renewed. To begin anew, move {} away and run `machine regenerate-certs` for every machine",
+                 renewed. To start over, move {} away and run `machine regenerate-certs` for every machine",
                 paths.ca_cert.display()
             ),
         });
@@ -172,7 +196,7 @@ fn load_ca(paths: &CaPaths) -> Result<Option<(String, Secret)>> {
     let key_pem = Secret::new(key_pem);
     let info = CertInfo::parse(&cert).map_err(|error| named(error, &paths.ca_cert))?;
     let key = load_key(&key_pem).map_err(|error| named(error, &paths.ca_key))?;
-    let anew = || {
+    let start_over = || {
         Some(format!(
             "move {} and {} away and run `machine regenerate-certs` for every machine",
             paths.ca_cert.display(),
@@ -186,7 +210,7 @@ fn load_ca(paths: &CaPaths) -> Result<Option<(String, Secret)>> {
         let why = format!("its key is not the one in {}", paths.ca_key.display());
         return Err(refused(paths.ca_cert.display(), why, Some("bring the right pair back from a backup".into())));
     }
-    info.check_time(OffsetDateTime::now_utc()).map_err(|why| refused(paths.ca_cert.display(), why, anew()))?;
+    info.check_time(OffsetDateTime::now_utc()).map_err(|why| refused(paths.ca_cert.display(), why, start_over()))?;
     Ok(Some((cert, key_pem)))
 }
 
@@ -197,7 +221,7 @@ fn make(paths: &CaPaths, key_type: TlsKey, store_id: &str, ours: bool) -> Result
     }
     for path in [&paths.ca_cert, &paths.ca_key, &paths.client_cert, &paths.client_key] {
         if let Some(folder) = path.parent() {
-            atomic::create_dir_private(folder)?;
+            files::create_dir_private(folder)?;
         }
     }
     let (cert_pem, key_pem) = match load_ca(paths)? {
@@ -206,7 +230,7 @@ fn make(paths: &CaPaths, key_type: TlsKey, store_id: &str, ours: bool) -> Result
             // A key without its certificate: somebody was killed right here. Nobody has seen a certificate of it.
             let key = ensure_key(&paths.ca_key, key_type)?;
             let cert = ca_params(store_id).self_signed(&key).map_err(failed("the CA's certificate"))?.pem();
-            atomic::write(&paths.ca_cert, &cert, Mode::Private)?;
+            files::write(&paths.ca_cert, &cert, Mode::Private)?;
             (cert, Secret::new(key.serialize_pem()))
         }
     };
@@ -220,7 +244,7 @@ fn make(paths: &CaPaths, key_type: TlsKey, store_id: &str, ours: bool) -> Result
     let mut params = leaf_params("machine client", BACKDATE_CLIENT);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let client = sign(params, &key, &cert_pem, &key_pem)?;
-    atomic::write(&paths.client_cert, &client.cert_pem, Mode::Private)?;
+    files::write(&paths.client_cert, &client.cert_pem, Mode::Private)?;
     Ok(Ca { cert_pem, key_pem, client })
 }
 
@@ -230,7 +254,7 @@ fn ensure_key(path: &Path, key_type: TlsKey) -> Result<rcgen::KeyPair> {
         return load_key(&Secret::new(text)).map_err(|error| named(error, path));
     }
     let key = generate(key_type)?;
-    atomic::write(path, Secret::new(key.serialize_pem()).expose(), Mode::Private)?;
+    files::write(path, Secret::new(key.serialize_pem()).expose(), Mode::Private)?;
     Ok(key)
 }
 
@@ -244,7 +268,7 @@ fn generate(key_type: TlsKey) -> Result<rcgen::KeyPair> {
 
 /// Makes an engine's certificate with a new key. `sans` are addresses and DNS names, brackets around IPv6 allowed;
 /// `localhost` and `127.0.0.1` are added, doubles dropped.
-pub fn issue_server(ca: &Ca, sans: &[String], key_type: TlsKey) -> Result<ServerPair> {
+pub fn issue_server(ca: &Signer, sans: &[String], key_type: TlsKey) -> Result<ServerPair> {
     let mut names: Vec<SanType> = Vec::new();
     for san in sans.iter().map(String::as_str).chain(["localhost", "127.0.0.1"]) {
         let name = san_type(san)?;
@@ -286,10 +310,10 @@ fn san_type(text: &str) -> Result<SanType> {
     Ok(SanType::DnsName(bare.try_into().map_err(|_| wrong("it is not ASCII"))?))
 }
 
-fn ca_params(store_id: &str) -> CertificateParams {
+fn ca_params(whose: &str) -> CertificateParams {
     let now = OffsetDateTime::now_utc();
-    // The store's id keeps the CAs of two stores apart for whoever looks into a trust store.
-    let mut params = params(&format!("machine CA {store_id}"));
+    // An id keeps the CAs of two stores, or machines, apart for whoever looks into a trust store.
+    let mut params = params(&format!("machine CA {whose}"));
     (params.not_before, params.not_after) = (now - BACKDATE_CLIENT, now + CA_LIFE);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
@@ -328,18 +352,14 @@ fn sign(mut params: CertificateParams, key: &rcgen::KeyPair, ca_pem: &str, ca_ke
     Ok(Pair { cert_pem, key_pem: Secret::new(key.serialize_pem()), expires })
 }
 
-/// Puts the CA's certificate and the client pair into a machine's folder, where docker clients look for them.
+/// Puts the client pair into a machine's folder, where docker clients look for it. Whom they trust there: [`trust()`].
 /// Answers whether anything had to change.
 pub fn copy_client(ca: &Ca, machine: &MachinePaths) -> Result<bool> {
     let mut changed = false;
     let key = ca.client.key_pem.expose();
-    for (path, text) in [
-        (machine.client_key(), key),
-        (machine.client_cert(), ca.client.cert_pem.as_str()),
-        (machine.ca_cert(), ca.cert_pem.as_str()),
-    ] {
+    for (path, text) in [(machine.client_key(), key), (machine.client_cert(), ca.client.cert_pem.as_str())] {
         if read_if_there(&path)?.as_deref() != Some(text) {
-            atomic::write(&path, text, Mode::Private)?;
+            files::write(&path, text, Mode::Private)?;
             changed = true;
         }
     }
@@ -364,7 +384,7 @@ fn load_key(pem: &Secret) -> Result<rcgen::KeyPair> {
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>> {
-    match std::fs::read_to_string(path) {
+    match machine_base::files::read_text(path, machine_base::files::SMALL) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("read", path)(error)),

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use machine_host::secrets::{Access, Given, Keeper, Settled, settle};
+use machine_base::skipped;
+use machine_host::secrets::{Access, Given, Keeper, Stored, store_secret};
 use machine_host::{CredentialName, Credentials, Secret, Store};
 
 const ROLE: &str = "MACHINE_HOST_TEST_ROLE";
@@ -50,9 +51,9 @@ fn name(text: &str) -> CredentialName {
     text.parse().unwrap()
 }
 
-fn flag(credentials: &Credentials, token: &str) -> Settled {
+fn flag(credentials: &Credentials, token: &str) -> Stored {
     let given = Given::Flag(Secret::new(token));
-    settle(given, &name("digitalocean"), credentials, &access(), Path::new("/"), None).unwrap()
+    store_secret(given, &name("digitalocean"), credentials, &access(), Path::new("/"), None).unwrap()
 }
 
 /// As a script has it, but with time for a busy computer.
@@ -60,10 +61,10 @@ fn access() -> Access {
     Access { deadline: std::time::Duration::from_secs(30), ..Access::quiet() }
 }
 
-fn reference(settled: Settled) -> String {
-    match settled {
-        Settled::Reference(reference) => reference.to_string(),
-        other @ Settled::ThisRunOnly { .. } => panic!("{other:?}"),
+fn reference(stored: Stored) -> String {
+    match stored {
+        Stored::Reference(reference) => reference.to_string(),
+        other @ Stored::ThisRunOnly { .. } => panic!("{other:?}"),
     }
 }
 
@@ -98,13 +99,13 @@ fn child() {
             assert!(!credentials.remove(&name("digitalocean-2"), &access).unwrap());
         }
         "no-desktop" => match flag(&credentials, "dop_v1_5ecre7") {
-            Settled::ThisRunOnly { secret, why, hint } => {
+            Stored::ThisRunOnly { secret, why, hint } => {
                 assert_eq!(secret.expose(), "dop_v1_5ecre7");
                 assert!(why.starts_with("cannot read keyring:digitalocean: the Secret Service: "), "{why}");
                 assert!(!why.contains("5ecre7") && hint.contains("--keep-in file"), "{why} {hint}");
                 assert_eq!(credentials.list().unwrap(), []);
             }
-            other @ Settled::Reference(_) => panic!("{other:?}"),
+            other @ Stored::Reference(_) => panic!("{other:?}"),
         },
         other => panic!("no role {other}"),
     }
@@ -122,16 +123,4 @@ fn flags_go_into_the_keyring_each_token_under_its_own_name() {
 #[test]
 fn without_a_keyring_a_flag_serves_this_run() {
     run("no-desktop", false);
-}
-
-/// As the harness in `tests/` does it, which this room does not know.
-#[expect(clippy::print_stderr, reason = "libtest shows it with the test")]
-fn skipped(why: &str) {
-    use std::io::Write as _;
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    eprintln!("SKIPPED: {test}: {why}");
-    if let Some(log) = std::env::var_os("MACHINE_SKIP_LOG") {
-        let mut log = std::fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
-        log.write_all(format!("SKIPPED: {test}: {why}\n").as_bytes()).unwrap();
-    }
 }

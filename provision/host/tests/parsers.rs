@@ -56,7 +56,7 @@ proptest! {
         let _ = CertInfo::parse(&String::from_utf8_lossy(&bytes));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        machine_host::atomic::write(&path, &bytes, machine_host::atomic::Mode::Private).unwrap();
+        machine_base::files::write(&path, &bytes, machine_base::files::Mode::Private).unwrap();
         let _ = Pair::read(&path, &path);
     }
 
@@ -64,7 +64,7 @@ proptest! {
     fn records_and_stores(bytes in nearly(include_str!("../fixtures/records/v1-least.json"))) {
         let _ = serde_json::from_slice::<Record>(&bytes);
         let dir = tempfile::tempdir().unwrap();
-        machine_host::atomic::write(&dir.path().join("store.json"), &bytes, machine_host::atomic::Mode::Private).unwrap();
+        machine_base::files::write(&dir.path().join("store.json"), &bytes, machine_base::files::Mode::Private).unwrap();
         let _ = Store::open(dir.path());
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use machine_host::record::TlsKey;
+use machine_host::spec::TlsKey;
 use machine_host::ssh_key;
 use machine_host::tls::{self, CaPaths, CertInfo, Pair};
 use machine_host::{Event, HostName, Journal, Kind, Lock, Record, Store, lock};
@@ -81,7 +81,7 @@ fn child() {
                 journal.append(Event::Begin { operation: "create".into() }).unwrap();
                 store.save(&record()).unwrap();
                 tls::copy_client(&ca, &paths).unwrap();
-                journal.append(Event::End { operation: "create".into() }).unwrap();
+                journal.append(Event::End { operation: "create".into(), unfinished: None }).unwrap();
             }
             store.remove(&name()).unwrap();
             // A store without certificates again; not half of them, which nothing of ours makes.
@@ -94,7 +94,8 @@ fn child() {
             let paths = store.machine_paths(&name());
             let ca = store.ensure_ca(TlsKey::Ecdsa).unwrap();
             tls::copy_client(&ca, &paths).unwrap();
-            tls::issue_server(&ca, &[], TlsKey::Ecdsa)
+            let own = tls::trust(&paths).unwrap().own(&paths, "an-id", TlsKey::Ecdsa, false).unwrap();
+            tls::issue_server(&own, &[], TlsKey::Ecdsa)
                 .unwrap()
                 .write(&paths.server_cert(), &paths.server_key())
                 .unwrap();
@@ -221,7 +222,7 @@ fn modes_do_not_depend_on_the_umask() {
                 }
             }
         }
-        // store.json, 2 locks, 4 certs; record, journal, 2 halves of the key, known_hosts, 3 client and 2 server files.
-        assert_eq!(files, 17, "umask {umask}");
+        // store.json, 2 locks, 4 certs; record, journal, 2 halves of the key, known_hosts, 2 client, 2 server and 2 CA files.
+        assert_eq!(files, 18, "umask {umask}");
     }
 }

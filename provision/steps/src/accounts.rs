@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use machine_driver::{AnyDriver, AnyListAll, Context, Power, Status, Stores, Thing};
+use machine_driver::{Ability, Context, ExposeSecret as _, Power, Resource, SecretString, Status, Stores};
 use machine_host::record::Record;
 use serde_json::Value;
 
+use crate::driver::DriverHandle;
 use crate::step::unknown_driver;
-use crate::{Asking, Error, Event, GivenSecrets, References, Result, World};
+use crate::{Asking, Event, GivenSecrets, References, Result, World};
 
 /// An account at a provider whose driver can list what is in it.
 pub(crate) struct Account {
     driver: String,
     settings: Value,
-    secrets: BTreeMap<String, String>,
+    secrets: BTreeMap<String, SecretString>,
+    /// Where they came from.
+    recorded: References,
     /// Ids of the machines asked for.
     machines: Vec<String>,
 }
@@ -58,8 +61,8 @@ impl<'w> Accounts<'w> {
         self.add(way, true).await
     }
 
-    /// Adds the account that a new machine with these settings would be in; only if all its secrets are there, unless it
-    /// is `wanted` by name.
+    /// Adds the account that a new machine with these settings would be in; only if its provider can be asked without
+    /// asking anybody for more, unless it is `wanted` by name.
     ///
     /// # Errors
     /// As for machines.
@@ -75,23 +78,27 @@ impl<'w> Accounts<'w> {
     }
 
     async fn add(&mut self, way: Way<'_>, wanted: bool) -> Result<()> {
-        let driver = driver(self.world, way.driver)?;
-        let Some(list) = driver.list_all() else { return Ok(()) };
-        let about = driver.describe();
-        let secrets = self.world.secrets.fetch(&about, way.recorded, way.given, self.asking).await?;
-        if !wanted && about.secrets.iter().any(|note| !secrets.contains_key(&note.name)) {
+        let driver = handle(self.world, way.driver, way.recorded)?;
+        if !driver.can(Ability::List) {
             return Ok(());
         }
-        let name = list.account(way.settings)?;
+        let about = driver.description();
+        let mut secrets = self.world.secrets.fetch(about, way.recorded, way.given, self.asking).await?;
+        secrets.extend(way.machine.map(|id| self.world.secrets.kept(id)).unwrap_or_default());
+        if !wanted && !driver.can_ask(&context(self.world, &about.name, &secrets), way.settings).await? {
+            return Ok(());
+        }
+        let name = driver.account(way.settings).await?;
         let same = |(known, account): &&mut (String, Account)| {
-            *known == name && account.driver == about.name && account.secrets == secrets
+            *known == name && account.driver == about.name && same_secrets(&account.secrets, &secrets)
         };
         let machine = way.machine.map(str::to_owned);
         match self.found.iter_mut().find(same) {
             Some((_, account)) => account.machines.extend(machine),
             None => {
                 let machines = machine.into_iter().collect();
-                let account = Account { driver: about.name, settings: way.settings.clone(), secrets, machines };
+                let (driver, settings, recorded) = (about.name.clone(), way.settings.clone(), way.recorded.clone());
+                let account = Account { driver, settings, secrets, recorded, machines };
                 self.found.push((name, account));
             }
         }
@@ -104,8 +111,9 @@ impl<'w> Accounts<'w> {
     }
 }
 
-fn driver<'w>(world: &'w World, name: &str) -> Result<&'w dyn AnyDriver> {
-    world.drivers.get(name).ok_or_else(|| unknown_driver(name, &world.drivers.names()))
+fn handle<'w>(world: &'w World, name: &str, recorded: &References) -> Result<DriverHandle<'w>> {
+    let driver = world.drivers.get(name).ok_or_else(|| unknown_driver(name, &world.drivers.names()))?;
+    Ok(DriverHandle::new(driver, recorded, &GivenSecrets::new()))
 }
 
 impl Account {
@@ -121,39 +129,45 @@ impl Account {
 
     /// The machines of this store that the provider lists.
     pub(crate) async fn powers(&self, world: &World, deadline: Instant) -> Result<BTreeMap<String, Power>> {
-        let (driver, cx) = (driver(world, &self.driver)?, self.context(world, Some(deadline)));
-        let listed = list(driver)?.machines(&cx, &self.settings).await?;
-        Ok(listed.into_iter().map(|thing| (thing.machine_id, thing.power.unwrap_or(Power::Unknown))).collect())
+        let cx = self.context(world).deadline(deadline);
+        let listed = handle(world, &self.driver, &self.recorded)?.machines(&cx, &self.settings).await?;
+        Ok(listed.into_iter().map(|resource| (resource.machine_id, resource.power.unwrap_or(Power::Unknown))).collect())
     }
 
     /// Everything of this store, or of all.
-    pub(crate) async fn things(&self, world: &World, of: Stores) -> Result<Vec<Thing>> {
-        let (driver, cx) = (driver(world, &self.driver)?, self.context(world, None));
-        Ok(list(driver)?.things(&cx, &self.settings, of).await?)
+    pub(crate) async fn resources(&self, world: &World, of: Stores) -> Result<Vec<Resource>> {
+        handle(world, &self.driver, &self.recorded)?.resources(&self.context(world), &self.settings, of).await
     }
 
-    /// Deletes one thing of it.
-    pub(crate) async fn delete(&self, world: &World, thing: &Thing) -> Result<()> {
-        let (driver, cx) = (driver(world, &self.driver)?, self.context(world, None));
-        Ok(list(driver)?.delete(&cx, &self.settings, thing).await?)
+    /// Deletes one resource of it.
+    pub(crate) async fn delete(&self, world: &World, resource: &Resource) -> Result<()> {
+        handle(world, &self.driver, &self.recorded)?.delete(&self.context(world), &self.settings, resource).await
     }
 
     /// One machine in it, asked for by itself: where a list lacks it.
-    pub(crate) async fn inspect(&self, world: &World, record: &Record, deadline: Option<Instant>) -> Result<Status> {
-        let cx =
-            Context { host_name: record.name.clone(), machine_id: record.id.clone(), ..self.context(world, deadline) };
-        let driver = driver(world, &self.driver)?;
-        Ok(driver.inspect(&cx, &record.driver.settings, &record.driver.machine).await?)
+    pub(crate) async fn inspect(&self, world: &World, record: &Record, deadline: Instant) -> Result<Status> {
+        let cx = self.context(world).deadline(deadline);
+        let cx = cx.about_machine(&record.name, &record.id, world.store.id().unwrap_or_default());
+        let driver = handle(world, &self.driver, &self.recorded)?;
+        driver.inspect(&cx, &record.driver.settings, &record.driver.machine).await
     }
 
-    fn context(&self, world: &World, deadline: Option<Instant>) -> Context {
-        let (events, machine) = (Arc::clone(&world.events), self.driver.clone());
-        let progress = move |text: &str| events(Event::Note { machine: machine.clone(), text: text.to_owned() });
-        let store = world.store.id().unwrap_or_default();
-        Context::for_account(store, self.secrets.clone(), deadline, Arc::new(progress))
+    fn context(&self, world: &World) -> Context {
+        context(world, &self.driver, &self.secrets)
     }
 }
 
-fn list(driver: &dyn AnyDriver) -> Result<Box<dyn AnyListAll + '_>> {
-    driver.list_all().ok_or_else(|| Error::failure(format!("driver {} lists nothing", driver.describe().name)))
+fn context(world: &World, driver: &str, secrets: &BTreeMap<String, SecretString>) -> Context {
+    let (events, machine) = (Arc::clone(&world.events), driver.to_owned());
+    let progress = move |text: &str| events(Event::Note { machine: machine.clone(), text: text.to_owned() });
+    Context::about_no_machine(world.store.id().unwrap_or_default())
+        .secrets(secrets.clone())
+        .on_progress(Arc::new(progress))
+}
+
+fn same_secrets(some: &BTreeMap<String, SecretString>, others: &BTreeMap<String, SecretString>) -> bool {
+    let text = |secrets: &BTreeMap<String, SecretString>, name: &str| {
+        secrets.get(name).map(|secret| secret.expose_secret().to_owned())
+    };
+    some.len() == others.len() && some.keys().all(|name| text(some, name) == text(others, name))
 }

@@ -3,10 +3,25 @@
 use std::path::PathBuf;
 
 use machine_engine::{Arch, Bundle, Progress, Source, default_source, prepare};
-use machine_host::record::Foreign;
+use machine_host::spec::Foreign;
 
 use crate::step::Context;
-use crate::{Error, Event, Kind, Result};
+use crate::{Diagnostic, Event, Kind, Result};
+
+/// Which engine a list is to bring to the host.
+#[derive(Debug, Clone, Default)]
+pub enum Target {
+    /// What it runs already, else what `create` was asked for, else the default.
+    #[default]
+    Recorded,
+    /// Another one, for `upgrade`.
+    Bundle {
+        /// Ready here.
+        bundle: Box<Bundle>,
+        /// The words that asked for it, kept once the engine runs.
+        asked: Option<String>,
+    },
+}
 
 /// The engine a machine is to run.
 #[derive(Debug, Clone)]
@@ -52,11 +67,11 @@ pub(crate) fn check_source(cx: &Context<'_>) -> Result<()> {
     }
     match asked.parse::<Source>() {
         Ok(Source::Dir(path)) if !absolute(cx, &path).is_dir() => {
-            Err(Error::new(Kind::Usage, format!("there is no folder {}", path.display()))
-                .hint("dir: wants a folder with dockerd and its programs"))
+            Err(Diagnostic::new(Kind::Usage, format!("there is no folder {}", path.display()))
+                .hint("dir: needs a folder with dockerd and its programs"))
         }
         Ok(_) => Ok(()),
-        Err(e) => Err(Error { kind: Kind::Usage, ..Error::from(e) }),
+        Err(e) => Err(Diagnostic::from(e).of(Kind::Usage)),
     }
 }
 
@@ -64,9 +79,14 @@ fn absolute(cx: &Context<'_>, path: &std::path::Path) -> PathBuf {
     cx.world.working_dir.join(path)
 }
 
-/// The engine this machine is to run: what `upgrade` was told, what it runs already, what `create` was told, the
-/// default; built if it is not here yet.
-pub(crate) async fn wanted(cx: &mut Context<'_>) -> Result<Wanted> {
+/// The engine this machine is to run; built if it is not here yet. What the record says is looked up once a run.
+pub(crate) async fn wanted(cx: &mut Context<'_>, target: &Target) -> Result<Wanted> {
+    if cx.record.engine.foreign == Some(Foreign::Adopt) {
+        return Ok(Wanted::Adopted);
+    }
+    if let Target::Bundle { bundle, .. } = target {
+        return Ok(Wanted::Bundle(bundle.clone()));
+    }
     if let Some(known) = &cx.wanted {
         return Ok(known.clone());
     }
@@ -76,12 +96,6 @@ pub(crate) async fn wanted(cx: &mut Context<'_>) -> Result<Wanted> {
 }
 
 async fn choose(cx: &mut Context<'_>) -> Result<Wanted> {
-    if cx.record.engine.foreign == Some(Foreign::Adopt) {
-        return Ok(Wanted::Adopted);
-    }
-    if let Some(bundle) = cx.upgrade_to.clone() {
-        return Ok(Wanted::Bundle(Box::new(bundle)));
-    }
     if let Some(installed) = &cx.record.installed
         && let Some(digest) = &installed.bundle
     {
@@ -107,12 +121,12 @@ async fn arch(cx: &mut Context<'_>) -> Result<Arch> {
         return Ok(arch);
     }
     if cx.record.ssh.is_some() {
-        return Ok(Arch::from_uname(cx.facts().await?.machine())?);
+        return cx.facts().await?.arch();
     }
-    if let Some(made) = cx.driver()?.describe().arch {
-        return Ok(made.parse()?);
+    if let Some(made) = cx.driver()?.arch(&cx.record.driver.settings).await? {
+        return Ok(made);
     }
-    Arch::here().ok_or_else(|| Error::failure("no engine is known for this computer's processor"))
+    Arch::here().ok_or_else(|| Diagnostic::failure("no engine is known for this computer's processor"))
 }
 
 /// What was asked for, before anything is built.
@@ -135,7 +149,7 @@ pub(crate) fn look_up(cx: &Context<'_>, asked: Option<&str>, arch: Arch) -> Resu
     };
     match cx.world.bundles.find(asked) {
         Ok(bundle) if bundle.manifest.arch == arch => Ok(Asked::Kept(Box::new(bundle))),
-        Ok(bundle) => Err(Error::new(
+        Ok(bundle) => Err(Diagnostic::new(
             Kind::Usage,
             format!("bundle {} is for {}, the host is {arch}", bundle.manifest.name, bundle.manifest.arch),
         )

@@ -2,22 +2,25 @@
 //! `create` writes. Nothing here does network, so that `machine env` answers at once.
 
 use machine_host::paths::MachinePaths;
-use machine_host::record::{EndpointKind, Record};
+use machine_host::record::{EndpointKind, Identity, Jump, Power, Record, Ssh};
 use machine_templates::TextFile;
 use machine_templates::client::{JumpHost, SshConfig};
 
-use crate::{Error, Kind, Result};
+use crate::{Diagnostic, Kind, Result};
 
 /// The endpoint of a machine that is on, or why there is none. The record alone is asked.
 pub fn endpoint_url(record: &Record) -> Result<String> {
-    if record.power.as_deref() == Some("stopped") {
-        return Err(Error::failure(format!("machine \"{}\" is stopped", record.name))
+    if record.power == Some(Power::Stopped) {
+        return Err(Diagnostic::failure(format!("machine \"{}\" is stopped", record.name))
             .hint(format!("start it: machine start {}", record.name)));
     }
     match &record.endpoint {
         Some(endpoint) if is_ready(record) => Ok(endpoint.url()),
-        _ => Err(Error::failure(format!("machine \"{}\" is not finished: its engine has no address yet", record.name))
-            .hint(format!("go on with it: machine create {}", record.name))),
+        _ => Err(Diagnostic::failure(format!(
+            "machine \"{}\" is not finished: its engine has no address yet",
+            record.name
+        ))
+        .hint(format!("finish it: machine create {}", record.name))),
     }
 }
 
@@ -71,41 +74,94 @@ pub fn docker_flags(record: &Record, paths: &MachinePaths) -> Result<Vec<String>
 /// No SSH address, or a path with a line break.
 pub fn ssh_config(record: &Record, paths: &MachinePaths) -> Result<String> {
     let ssh = crate::reach::ssh_of(record)?;
-    let key = paths.key().display().to_string();
-    let identity = match ssh.identity.as_str() {
-        "machine" => Some(key.as_str()),
-        "agent" => None,
-        file => Some(file.strip_prefix("file:").unwrap_or(file)),
+    let named = match &ssh.identity {
+        Identity::Machine => vec![paths.key().display().to_string()],
+        Identity::Agent => Vec::new(),
+        Identity::File(path) => vec![path.clone()],
     };
+    let identity_files = if named.is_empty() { ssh.identity_files.clone() } else { named.clone() };
     let known_hosts = paths.known_hosts().display().to_string();
-    let jump_name = format!("{}.jump", record.name);
-    let jump_files: Vec<String> = ssh
-        .jump
-        .iter()
-        .flat_map(|jump| jump.identity_files.iter().cloned())
-        .chain(identity.map(str::to_owned))
-        .collect();
     // OpenSSH reads `~` itself.
     let jump_known_hosts = [known_hosts.clone(), "~/.ssh/known_hosts".to_owned(), "~/.ssh/known_hosts2".to_owned()];
+    let users_own = users_own(ssh)?;
+    // Over the user's own ssh, their config knows the way.
+    let way = hosts_between(ssh.jump.as_ref().filter(|_| ssh.openssh.is_none()));
+    let names: Vec<String> = (1..=way.len())
+        .map(|n| if n == 1 { format!("{}.jump", record.name) } else { format!("{}.jump{n}", record.name) })
+        .collect();
+    let files: Vec<Vec<String>> =
+        way.iter().map(|jump| jump.identity_files.iter().chain(&named).cloned().collect()).collect();
+    let jumps: Vec<JumpHost<'_>> = way
+        .iter()
+        .enumerate()
+        .map(|(n, jump)| JumpHost {
+            name: &names[n],
+            host: &jump.host,
+            port: jump.port,
+            user: &jump.user,
+            identity_files: &files[n],
+            identities_only: jump.identities_only,
+            through: names.get(n + 1).map(String::as_str),
+            known_hosts: &jump_known_hosts,
+        })
+        .collect();
     SshConfig {
         name: &record.name,
         host: &ssh.host,
         port: ssh.port,
         user: &ssh.user,
-        identity_file: identity,
+        identity_files: &identity_files,
+        identities_only: !named.is_empty() || ssh.identities_only,
         known_hosts: &known_hosts,
         host_key_alias: None,
-        jump: ssh.jump.as_ref().map(|jump| JumpHost {
-            name: &jump_name,
-            host: &jump.host,
-            port: jump.port,
-            user: &jump.user,
-            identity_files: &jump_files,
-            known_hosts: &jump_known_hosts,
-        }),
+        jumps: &jumps,
+        users_own: &users_own,
     }
     .text()
-    .map_err(|e| Error::new(Kind::Usage, "the ssh_config cannot be written").caused_by(&e).hint(e.hint()))
+    .map_err(|e| Diagnostic::new(Kind::Usage, "the ssh_config cannot be written").caused_by(&e).hint(e.hint()))
+}
+
+/// The hosts on the way, the last one before the target first.
+fn hosts_between(jump: Option<&Jump>) -> Vec<&Jump> {
+    std::iter::successors(jump, |jump| jump.jump.as_deref()).collect()
+}
+
+/// What the user's own ssh config says of the host beyond what the file says already, with the way to it.
+fn users_own(ssh: &Ssh) -> Result<Vec<String>> {
+    /// What the file says itself, or what a pinned host key makes pointless.
+    const SAID: &[&str] = &[
+        "host",
+        "hostname",
+        "port",
+        "user",
+        "identityfile",
+        "identitiesonly",
+        "userknownhostsfile",
+        "globalknownhostsfile",
+        "hostkeyalias",
+        "stricthostkeychecking",
+        "nohostauthenticationforlocalhost",
+        "proxyjump",
+        "loglevel",
+    ];
+    let Some(openssh) = &ssh.openssh else { return Ok(Vec::new()) };
+    let keep = |line: &&String| !SAID.contains(&line.split(' ').next().unwrap_or_default());
+    let mut lines: Vec<String> = openssh.config.iter().filter(keep).cloned().collect();
+    if let Some(words) = &ssh.jump_host {
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-_@:[],".contains(c);
+        if words.is_empty() || words.starts_with('-') || !words.chars().all(plain) {
+            return Err(Diagnostic::new(Kind::Usage, format!("'{words}' cannot be written into an ssh_config")));
+        }
+        let (before, last) = words.rsplit_once(',').map_or((None, words.as_str()), |(b, last)| (Some(b), last));
+        let before = before.map(|words| format!("-J {words} ")).unwrap_or_default();
+        let (place, port) = match last.rsplit_once(':') {
+            Some((place, port)) if !port.contains(']') => (place, format!("-p {port} ")),
+            _ => (last, String::new()),
+        };
+        let place = place.replace(['[', ']'], "");
+        lines.insert(0, format!("ProxyCommand ssh -o StrictHostKeyChecking=yes {before}{port}-W [%h]:%p -- {place}"));
+    }
+    Ok(lines)
 }
 
 /// The argv (program included) that reaches the machine with the user's own OpenSSH, strictly: our key, our known_hosts.
@@ -117,8 +173,11 @@ pub fn ssh_argv(record: &Record, paths: &MachinePaths) -> Result<Vec<String>> {
     let _ = crate::reach::ssh_of(record)?;
     let config = paths.ssh_config();
     if !config.exists() {
-        return Err(Error::failure(format!("machine \"{}\" is not finished: it has no ssh_config yet", record.name))
-            .hint(format!("go on with it: machine create {}", record.name)));
+        return Err(Diagnostic::failure(format!(
+            "machine \"{}\" is not finished: it has no ssh_config yet",
+            record.name
+        ))
+        .hint(format!("finish it: machine create {}", record.name)));
     }
     Ok(vec!["ssh".to_owned(), "-F".to_owned(), config.display().to_string(), record.name.clone()])
 }

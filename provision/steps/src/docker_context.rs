@@ -1,18 +1,18 @@
 //! A docker context per machine, in the docker client's own store.
 //!
-//! Layout and naming are those the Docker CLI reads and writes (`research/crates.md` §1.14, tried with 28.2.2). Ours
+//! Layout and naming are those the Docker CLI reads and writes (tried with 28.2.2). Ours
 //! carry a mark; a context without it is never touched, and none is ever selected.
 
 use std::path::{Path, PathBuf};
 
-use machine_host::atomic::{self, Mode};
+use machine_base::files::{self, Mode};
 use machine_host::paths::MachinePaths;
 use machine_host::record::Record;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::client::{endpoint_url, uses_tls};
-use crate::{Error, Result};
+use crate::{Diagnostic, Result};
 
 /// The key in a context's metadata that says it is ours; its value is the machine's id.
 const MARK: &str = "MachineId";
@@ -43,12 +43,12 @@ pub(crate) fn write(docker_config: &Path, record: &Record, paths: &MachinePaths)
     };
     for dir in [place.tls.parent(), Some(place.tls.as_path())].into_iter().flatten() {
         if uses_tls(record, paths) {
-            atomic::create_dir_private(dir)?;
+            files::create_dir_private(dir)?;
         }
     }
     create_public(place.meta.parent().unwrap_or(&place.meta))?;
     for (path, bytes, mode) in stale {
-        atomic::write(&path, bytes, mode)?;
+        files::write(&path, bytes, mode)?;
     }
     Ok(Written::Done)
 }
@@ -63,7 +63,7 @@ type Whole = (PathBuf, Vec<u8>, Mode);
 
 /// The files that are missing or wrong, in the order in which they are written; `None` for a context that is not ours.
 fn stale(place: &Place, record: &Record, paths: &MachinePaths) -> Result<Option<Vec<Whole>>> {
-    if place.is_ours(&record.id) == Some(false) {
+    if place.is_ours(&record.id)? == Some(false) {
         return Ok(None);
     }
     let meta = json!({
@@ -81,7 +81,9 @@ fn stale(place: &Place, record: &Record, paths: &MachinePaths) -> Result<Option<
         }
     }
     files.push((place.meta.clone(), meta.to_string().into_bytes(), Mode::Public));
-    files.retain(|(path, bytes, _)| !std::fs::read(path).is_ok_and(|old| old == *bytes));
+    files.retain(|(path, bytes, _)| {
+        !machine_base::files::read(path, machine_base::files::SMALL).is_ok_and(|old| old == *bytes)
+    });
     Ok(Some(files))
 }
 
@@ -90,11 +92,13 @@ fn stale(place: &Place, record: &Record, paths: &MachinePaths) -> Result<Option<
 /// The keys first: as long as the description is there, whoever is stopped in between finds the way back.
 pub(crate) fn remove(docker_config: &Path, record: &Record) -> Result<()> {
     let place = Place::of(docker_config, record);
-    if place.is_ours(&record.id) != Some(false) {
+    if place.is_ours(&record.id)? != Some(false) {
         for dir in [place.tls.parent(), place.meta.parent()].into_iter().flatten() {
             match std::fs::remove_dir_all(dir) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::failure(format!("cannot remove docker context {}", place.name)).caused_by(&e));
+                Err(e) if !absent(&e) => {
+                    return Err(
+                        Diagnostic::failure(format!("cannot remove docker context {}", place.name)).caused_by(&e)
+                    );
                 }
                 _ => {}
             }
@@ -122,19 +126,28 @@ impl Place {
         }
     }
 
-    /// `None`: there is no such context. One that cannot be read is not ours.
-    fn is_ours(&self, id: &str) -> Option<bool> {
-        let text = match std::fs::read(&self.meta) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
-            read => read.unwrap_or_default(),
+    /// `None`: there is no such context. One that makes no sense is not ours.
+    fn is_ours(&self, id: &str) -> Result<Option<bool>> {
+        let text = match machine_base::files::read(&self.meta, machine_base::files::SMALL) {
+            Err(e) if absent(&e) => return Ok(None),
+            Err(e) => {
+                return Err(Diagnostic::failure(format!("cannot read {}", self.meta.display())).caused_by(&e));
+            }
+            Ok(text) => text,
         };
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        Some(value["Metadata"][MARK] == id)
+        Ok(Some(value["Metadata"][MARK] == id))
     }
 }
 
+/// Nothing is there, nor can be where a folder of docker's is no folder.
+fn absent(e: &std::io::Error) -> bool {
+    matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::failure(format!("cannot read {}", path.display())).caused_by(&e))
+    machine_base::files::read(path, machine_base::files::SMALL)
+        .map_err(|e| Diagnostic::failure(format!("cannot read {}", path.display())).caused_by(&e))
 }
 
 /// Folders of docker's own store keep docker's mode; only new ones are made, and under no umask can others write them.
@@ -143,7 +156,7 @@ fn create_public(dir: &Path) -> Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
     let made = builder.recursive(true).create(dir);
-    made.map_err(|e| Error::failure(format!("cannot make {}", dir.display())).caused_by(&e))
+    made.map_err(|e| Diagnostic::failure(format!("cannot make {}", dir.display())).caused_by(&e))
 }
 
 #[cfg(test)]
@@ -162,10 +175,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (place, record) = (Place::of(dir.path(), &record()), record());
         std::fs::create_dir_all(&place.tls).unwrap();
-        atomic::write(&place.tls.join("key.pem"), "a key", Mode::Private).unwrap();
+        files::write(&place.tls.join("key.pem"), "a key", Mode::Private).unwrap();
         if let Some(text) = description {
             std::fs::create_dir_all(place.meta.parent().unwrap()).unwrap();
-            atomic::write(&place.meta, text, Mode::Public).unwrap();
+            files::write(&place.meta, text, Mode::Public).unwrap();
         }
         remove(dir.path(), &record).unwrap();
         remove(dir.path(), &record).unwrap();
@@ -181,6 +194,23 @@ mod tests {
         assert_eq!(left_after_remove(Some(r#"{"Metadata": {"MachineId": "another"}}"#)), others);
         assert_eq!(left_after_remove(Some(r#"{"Name": "web-1", "Metadata": {}}"#)), others);
         assert_eq!(left_after_remove(Some("{")), others);
+    }
+
+    #[test]
+    fn h9_a_configuration_that_is_no_folder_is_said_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config");
+        files::write(&file, "{}", Mode::Private).unwrap();
+        let mut record = record();
+        record.endpoint = serde_json::from_value(
+            json!({"kind": "url", "host": "192.0.2.7", "port": 2376, "host_port": 2376, "url": "tcp://192.0.2.7:2376"}),
+        )
+        .unwrap();
+        let paths = MachinePaths::new(dir.path());
+        let error = write(&file, &record, &paths).unwrap_err();
+        assert!(error.message.starts_with("cannot make "), "{error:?}");
+        assert!(error.root_cause().contains("Not a directory"), "{error:?}");
+        remove(&file, &record).unwrap();
     }
 
     #[test]

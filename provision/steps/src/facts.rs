@@ -2,19 +2,28 @@
 
 use std::time::Duration;
 
-use machine_host::record::{Facts, Foreign};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use machine_engine::Arch;
+use machine_engine::layout::{self, Layout};
+use machine_host::record::Facts;
+use machine_host::spec::Foreign;
 use machine_templates::remote::Answer;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::adopted::{PackagedUnit, UnitFile};
 use crate::script::{run_script, said};
 use crate::ssh::{Connection, Input};
-use crate::{Error, Kind, Result};
+use crate::{Diagnostic, Kind, Result};
 
 /// More than this and TLS, apt and cron lie to their users; certificates are back-dated by an hour.
 const CLOCK_SLACK: Duration = Duration::from_secs(3000);
 /// Room that dockerd itself wants, in bytes.
 const ROOM: u64 = 64 << 20;
+
+/// Files that a bundle has, and some more.
+const FILES: u64 = 1500;
 
 /// What a host says of itself.
 #[derive(Debug, Clone, Default)]
@@ -41,10 +50,10 @@ impl HostFacts {
     fn from_answer(answer: Answer, now: i64) -> Result<Self> {
         let clock: i64 = said(&answer, "clock")?.parse().unwrap_or(now);
         let daemon_json = match answer.get("daemon_json") {
-            Some(text) => serde_json::from_str(text).map_err(|e| {
-                Error::new(Kind::Usage, "/etc/docker/daemon.json on the host is not JSON")
+            Some(text) => daemon_json_of(text).map_err(|e| {
+                Diagnostic::new(Kind::Usage, "/etc/docker/daemon.json on the host is not JSON")
                     .caused_by(&e)
-                    .hint("mend it on the host, or move it away")
+                    .hint("correct it on the host, or move it away")
             })?,
             None => Value::Null,
         };
@@ -55,6 +64,40 @@ impl HostFacts {
             daemon_wanted: answer.get("daemon_wanted").and_then(|text| serde_json::from_str(text).ok()),
             answer,
         })
+    }
+
+    /// The layout that our engine has or is to have here; `None` where there has been none yet.
+    ///
+    /// # Errors
+    /// A newer program's.
+    pub(crate) fn layout(&self) -> Result<Option<Layout>> {
+        let Some(number) = self.answer.get("layout") else { return Ok(None) };
+        match number.parse().ok().and_then(Layout::of) {
+            Some(layout) => Ok(Some(layout)),
+            None => Err(Diagnostic::failure("the host was set up by a newer version of machine")
+                .cause(format!("/opt/machine/owner names layout {number}, and this version knows {}", Layout::NEWEST))
+                .hint("use that version; `ls`, `env`, `ssh` and `rm` work with this one, too")),
+        }
+    }
+
+    /// Whether there is an engine that is not ours.
+    pub(crate) fn has_foreign_engine(&self) -> bool {
+        !self.get("foreign_dockerd").is_empty() || !self.get("foreign_unit").is_empty()
+    }
+
+    /// Who else has the usual socket's name on the host.
+    pub(crate) fn socket_of(&self) -> Option<&str> {
+        self.answer.get("socket_of")
+    }
+
+    /// The sum of the file of the engine's variables, where there is one.
+    pub(crate) fn environment_sum(&self) -> Option<&str> {
+        self.answer.get("environment_sum")
+    }
+
+    /// daemon.json as it was before us, byte for byte.
+    pub(crate) fn daemon_before(&self) -> Option<&str> {
+        self.answer.get("daemon_before")
     }
 
     fn get(&self, key: &str) -> &str {
@@ -75,11 +118,15 @@ impl HostFacts {
         self.get("arch")
     }
 
+    /// The architecture, where engines are known for it.
+    pub(crate) fn arch(&self) -> Result<Arch> {
+        Ok(self.machine().parse::<Arch>().map_err(machine_engine::Error::from)?)
+    }
+
     /// What the record keeps.
     pub(crate) fn to_record(&self, root: bool) -> Facts {
         Facts {
-            arch: machine_engine::Arch::from_uname(self.machine())
-                .map_or_else(|_| self.machine().to_owned(), |a| a.to_string()),
+            arch: self.arch().map_or_else(|_| self.machine().to_owned(), |arch| arch.to_string()),
             os: self.get("os_name").to_owned(),
             kernel: self.get("kernel").to_owned(),
             glibc: self.get("glibc").to_owned(),
@@ -97,7 +144,7 @@ impl HostFacts {
 
     /// The host can carry an engine at all.
     pub(crate) fn check_basics(&self) -> Result<()> {
-        let refuse = |what: &str, hint: &str| Err(Error::failure(what.to_owned()).hint(hint.to_owned()));
+        let refuse = |what: &str, hint: &str| Err(Diagnostic::failure(what.to_owned()).hint(hint.to_owned()));
         if self.systemd() == 0 {
             return refuse(
                 "the host does not run systemd",
@@ -129,7 +176,7 @@ impl HostFacts {
         }
         if self.clock_ahead.unsigned_abs() > CLOCK_SLACK.as_secs() {
             let direction = if self.clock_ahead > 0 { "ahead" } else { "behind" };
-            return Err(Error::failure(format!(
+            return Err(Diagnostic::failure(format!(
                 "the host's clock is {} {direction}",
                 words(self.clock_ahead.unsigned_abs())
             ))
@@ -137,6 +184,12 @@ impl HostFacts {
             .hint("set it on the host, for example: timedatectl set-ntp true"));
         }
         Ok(())
+    }
+
+    /// The machine that claimed the host.
+    pub(crate) fn owner(&self) -> Option<String> {
+        let owner = self.get("owner").lines().find_map(|line| line.strip_prefix("machine-id="));
+        owner.filter(|owner| !owner.is_empty()).map(str::to_owned)
     }
 
     /// The host is nobody else's.
@@ -150,7 +203,7 @@ impl HostFacts {
         }
         let whose =
             if field("store-id") == store_id { "another machine of this store" } else { "a machine of another store" };
-        Err(Error::new(Kind::Denied, format!("the host belongs to {whose}"))
+        Err(Diagnostic::new(Kind::Denied, format!("the host belongs to {whose}"))
             .cause(format!("/opt/machine/owner names machine id {owner}"))
             .hint("remove it there first (`machine rm`), or take the host over with --replace"))
     }
@@ -159,18 +212,45 @@ impl HostFacts {
     pub(crate) fn check_foreign_engine(&self, foreign: Option<Foreign>) -> Result<()> {
         let found = [self.get("foreign_dockerd"), self.get("foreign_unit")].into_iter().find(|f| !f.is_empty());
         match (found, foreign) {
-            (Some(found), None) => Err(Error::failure("the host has an engine that machine did not install")
+            (Some(found), None) => Err(Diagnostic::failure("the host has an engine that machine did not install")
                 .cause(format!("found {found}"))
                 .hint("--adopt keeps it and adds TLS; --replace puts the bundled engine in its place")),
-            (None, Some(Foreign::Adopt)) => Err(Error::new(Kind::Usage, "there is no engine on the host to adopt")
-                .hint("leave out --adopt, and machine installs the bundled engine")),
+            (Some(_), Some(Foreign::Replace)) if !self.get("neighbours").is_empty() && self.layout()?.is_none() => {
+                Err(Diagnostic::failure("the host's containerd is not the engine's alone")
+                    .cause(format!("it has the namespaces {}, which --replace would take away", self.get("neighbours")))
+                    .hint("--adopt keeps the engine and its containerd, and adds TLS"))
+            }
+            (None, Some(Foreign::Adopt)) => {
+                Err(Diagnostic::new(Kind::Usage, "there is no engine on the host to adopt")
+                    .hint("leave out --adopt, and machine installs the bundled engine"))
+            }
             _ => Ok(()),
         }
     }
 
-    /// The packaged engine's program.
-    pub(crate) fn foreign_dockerd(&self) -> Option<&str> {
-        self.answer.get("foreign_dockerd")
+    /// No unit whose name ours has is switched off for good by the host's owner.
+    pub(crate) fn check_masked(&self) -> Result<()> {
+        let masked = self.get("masked");
+        if masked.is_empty() {
+            return Ok(());
+        }
+        Err(Diagnostic::failure(format!("masked on the host: {masked}"))
+            .cause("whoever masks a unit wants it never to start")
+            .hint(format!("if that is over: machine ssh NAME sudo systemctl unmask {masked}")))
+    }
+
+    /// The packaged engine's unit, ours aside.
+    pub(crate) fn packaged_unit(&self) -> PackagedUnit {
+        let files = |key: &str| {
+            let lines = self.get(key).lines();
+            let file = |line: &str| {
+                let (path, content) = line.rsplit_once(' ')?;
+                let text = String::from_utf8_lossy(&STANDARD.decode(content).ok()?).into_owned();
+                Some(UnitFile { path: path.to_owned(), text })
+            };
+            lines.filter_map(file).collect()
+        };
+        PackagedUnit { files: files("unit"), environment: files("unit_environment") }
     }
 
     /// The host's glibc is new enough.
@@ -183,15 +263,51 @@ impl HostFacts {
         if parse(have) >= parse(floor) {
             return Ok(());
         }
-        Err(Error::failure(format!("the host's glibc {have} is older than engine bundle {bundle} needs ({floor})"))
-            .hint("use a newer host, or a bundle made for older ones: --engine-bundle debian:bookworm"))
+        Err(Diagnostic::failure(format!(
+            "the host's glibc {have} is older than engine bundle {bundle} needs ({floor})"
+        ))
+        .hint("use a newer host, or a bundle made for older ones: --engine-bundle debian:bookworm"))
+    }
+
+    /// Where the engine goes, programs may be written and run.
+    pub(crate) fn check_mounts(&self) -> Result<()> {
+        let refuse = |what: String, why: &str, hint: &str| {
+            Err(Diagnostic::new(Kind::Usage, what).cause(why.to_owned()).hint(hint.to_owned()))
+        };
+        let read_only = self.get("read_only");
+        if !read_only.is_empty() {
+            return refuse(
+                format!("the host cannot be written to: {read_only}"),
+                "the file system there is mounted read-only",
+                "mount it read-write; a host whose root stays read-only cannot carry this engine",
+            );
+        }
+        if self.get("options_opt").split(',').any(|option| option == "noexec") {
+            return refuse(
+                "no program can run from /opt on the host".to_owned(),
+                "the file system there is mounted noexec, and the engine lies in /opt/machine",
+                "mount it with exec, or another file system at /opt/machine",
+            );
+        }
+        Ok(())
     }
 
     /// There is room for the engine.
     pub(crate) fn check_space(&self, needed: u64) -> Result<()> {
+        if let Some(left) = self.answer.get("inodes_opt").and_then(|n| n.parse::<u64>().ok())
+            && left < FILES
+        {
+            return Err(Diagnostic::new(
+                Kind::Quota,
+                format!("no room for the engine in /opt on the host: {left} more files can be made, {FILES} needed"),
+            )
+            .hint(
+                "delete some files there (df -i says how many it has), or mount a larger file system at /opt/machine",
+            ));
+        }
         let (free, data) = (self.number("free_opt"), self.number("free_var_lib"));
         if free < needed + ROOM {
-            return Err(Error::new(
+            return Err(Diagnostic::new(
                 Kind::Quota,
                 format!(
                     "no room for the engine in /opt on the host: {} free, {} needed",
@@ -202,7 +318,7 @@ impl HostFacts {
             .hint("free some space on the host, or mount a larger file system at /opt/machine"));
         }
         if data < ROOM {
-            return Err(Error::new(
+            return Err(Diagnostic::new(
                 Kind::Quota,
                 format!("no room for containers in /var/lib on the host: {} free", mib(data)),
             )
@@ -211,11 +327,28 @@ impl HostFacts {
         Ok(())
     }
 
-    /// Something that works, worse than it could.
-    pub(crate) fn warning(&self) -> Option<String> {
-        (self.get("overlay") != "true")
-            .then(|| "the host's kernel has no overlay file system: the engine will copy every layer (vfs)".to_owned())
+    /// What works worse than it could.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if self.get("overlay") != "true" {
+            all.push("the host's kernel has no overlay file system: the engine will copy every layer (vfs)".to_owned());
+        }
+        if let Some(whose) = self.socket_of().filter(|_| !self.has_foreign_engine()) {
+            all.push(format!(
+                "{} on the host is somebody else's ({whose}) and stays so: on the host itself use docker -H unix://{}",
+                layout::SOCKET,
+                layout::OWN_SOCKET
+            ));
+        }
+        all
     }
+}
+
+/// dockerd reads a file that begins with a byte order mark.
+pub(crate) fn daemon_json_of(text: &str) -> Result<Value, serde_json::Error> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // An empty file is one that says nothing.
+    if text.trim().is_empty() { Ok(Value::Object(serde_json::Map::new())) } else { serde_json::from_str(text) }
 }
 
 fn mib(bytes: u64) -> String {
@@ -232,80 +365,4 @@ fn words(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_700_000_000;
-
-    fn facts(changes: &[(&str, &str)]) -> HostFacts {
-        let base = format!(
-            "clock={NOW}\narch=x86_64\nkernel=6.1\nglibc=2.36\nsystemd_running=true\nsystemd=252\ncgroup=2\noverlay=true\nfree_opt=9000000000\nfree_var_lib=9000000000\n"
-        );
-        let mut answer = Answer::parse(&base);
-        for (key, value) in changes {
-            answer.facts.insert((*key).to_owned(), (*value).to_owned());
-        }
-        HostFacts::from_answer(answer, NOW).unwrap()
-    }
-
-    #[test]
-    fn a_plain_host_is_fine() {
-        let host = facts(&[]);
-        host.check_basics().unwrap();
-        host.check_owner("id", "store", None).unwrap();
-        host.check_foreign_engine(None).unwrap();
-        host.check_libc("2.34", "b").unwrap();
-        host.check_space(300 << 20).unwrap();
-        assert_eq!(host.warning(), None);
-    }
-
-    #[test]
-    fn refusals_name_the_thing_and_have_a_hint() {
-        let year = (NOW + 31_536_000).to_string();
-        let cases: [(&str, &[(&str, &str)]); 6] = [
-            ("systemd", &[("systemd_running", "false")]),
-            ("lacks gzip", &[("tools_missing", "gzip")]),
-            ("not glibc", &[("glibc", "")]),
-            ("control groups", &[("cgroup", "0")]),
-            ("365 days ahead", &[("clock", &year)]),
-            ("namespaces: net", &[("namespaces_missing", "net")]),
-        ];
-        for (word, changes) in cases {
-            let error = facts(changes).check_basics().unwrap_err();
-            assert!(error.message.contains(word), "{word}: {}", error.message);
-            assert!(error.hint.is_some(), "{word}");
-        }
-    }
-
-    #[test]
-    fn owners() {
-        let host = facts(&[("owner", "machine-id=other\nstore-id=store\n")]);
-        assert!(host.check_owner("id", "store", None).unwrap_err().message.contains("another machine of this store"));
-        assert!(host.check_owner("id", "elsewhere", None).unwrap_err().message.contains("another store"));
-        host.check_owner("other", "store", None).unwrap();
-        host.check_owner("id", "store", Some(Foreign::Replace)).unwrap();
-        host.check_owner("id", "store", Some(Foreign::Adopt)).unwrap_err();
-    }
-
-    #[test]
-    fn engines_of_others() {
-        let host = facts(&[("foreign_dockerd", "/usr/sbin/dockerd")]);
-        assert!(host.check_foreign_engine(None).unwrap_err().hint.unwrap().contains("--adopt"));
-        host.check_foreign_engine(Some(Foreign::Adopt)).unwrap();
-        facts(&[]).check_foreign_engine(Some(Foreign::Adopt)).unwrap_err();
-    }
-
-    #[test]
-    fn old_libc_and_full_disks() {
-        assert!(facts(&[("glibc", "2.31")]).check_libc("2.34", "b").unwrap_err().message.contains("2.31"));
-        let full = facts(&[("free_opt", "1000")]).check_space(300 << 20).unwrap_err();
-        assert_eq!(full.kind, Kind::Quota);
-        assert_eq!(facts(&[("free_var_lib", "1000")]).check_space(0).unwrap_err().kind, Kind::Quota);
-    }
-
-    #[test]
-    fn a_broken_daemon_json_is_said() {
-        let answer = Answer::parse(&format!("clock={NOW}\ndaemon_json=nonsense\n"));
-        assert!(HostFacts::from_answer(answer, NOW).unwrap_err().hint.is_some());
-    }
-}
+mod tests;

@@ -7,31 +7,44 @@
 //! outside it gets in a [`World`].
 
 mod accounts;
+mod adopted;
 mod bundle;
 pub mod client;
 mod docker_context;
+mod driver;
 mod engine_config;
+mod engine_env;
 mod engine_state;
-mod error;
 mod event;
 mod facts;
+mod failed;
+mod list;
 pub mod operations;
 pub mod plan;
+mod power;
 mod probe;
 mod reach;
+mod release;
 mod runner;
 mod script;
 mod secrets;
+mod share;
 mod ssh;
+mod status;
 pub mod step;
 pub mod steps;
+mod verb;
 mod wait;
 mod watcher;
 mod world;
 
 pub use docker_context::context_name;
-pub use error::{Error, Kind, Result};
+use machine_base::{Diagnostic, Kind, Result};
+
+pub use bundle::Target;
 pub use event::{Event, EventSink, Outcome};
+pub use failed::Failed;
+pub use list::List;
 pub use secrets::{Asking, GivenSecret, GivenSecrets, References, Secrets};
 pub use ssh::{Keyboard, Pty};
 pub use world::{Ask, Cancel, Drivers, HostKeyQuestion, UserFiles, World};

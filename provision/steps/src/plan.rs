@@ -1,37 +1,190 @@
-//! Everything `create` does, in order.
+//! Everything that changes a machine, in order: one list of steps for each verb.
 //!
 //! A step looks, then acts, and answers done, already so, or done with a warning. Every step may run twice; what it
-//! learns is in the record. The order in this file is the order in life.
+//! learns is in the record, and what it is told stands in the list. The order in this file is the order in life.
 
-use crate::step::Step;
+use machine_driver::{Origin, Share, Stop};
+
+use crate::bundle::Target;
+use crate::list::{List, steps};
 use crate::steps::*;
 
-/// The machine exists and is on.
-pub const MACHINE: &[&dyn Step] = &[&ChooseIdentity, &CheckDriver, &MakeKeys, &PrepareEngine, &CreateMachine];
+/// `machine create`.
+pub fn create(origin: Origin) -> List {
+    preflight() + steps![ChooseIdentity] + machine(origin)
+}
+
+/// `machine create` of a machine that has a record, which was through the preflight. Versions without one asked the driver
+/// after they had written the record: it is asked where their journals do not say so.
+pub fn go_on(origin: Origin) -> List {
+    steps![ChooseIdentity, CheckDriver] + machine(origin)
+}
+
+/// Everything cheap is looked at while nothing exists yet, not even a folder here. `machine create --dry-run` is this, and
+/// no more.
+pub fn preflight() -> List {
+    steps![CheckEngine, CheckDriver, PlanMachine]
+}
+
+/// The machine exists and is on, and whatever it is to have runs on it.
+fn machine(origin: Origin) -> List {
+    steps![MakeKeys, PrepareEngine, CreateMachine]
+        + engine(&EngineWant::default()).only_if(origin.has_host())
+        + client()
+}
 
 /// An engine runs on it, and only we can talk to it.
-pub const ENGINE: &[&dyn Step] = &[
-    &AwaitSsh,
-    &RotateHostKey,
-    &ReadHostFacts,
-    &CheckHost,
-    &ClaimHost,
-    &IssueCertificates,
-    &UploadEngine,
-    &WriteEngineConfig,
-    &StartEngine,
-    &AwaitEngine,
-];
+pub fn engine(want: &EngineWant) -> List {
+    let EngineWant { target, unit_seconds, renewal } = want.clone();
+    steps![
+        AwaitSsh,
+        RotateHostKey,
+        ReadHostFacts,
+        CheckHost { target: target.clone() },
+        ClaimHost,
+        IssueCertificates { renewal },
+        UploadEngine { target: target.clone() },
+        WriteEngineConfig { target: target.clone() },
+        StartEngine { target, unit_seconds },
+        AwaitEngine,
+    ]
+}
+
+/// What [`engine`] brings to a host. By default what the record says.
+#[derive(Debug, Clone, Default)]
+pub struct EngineWant {
+    /// Which engine.
+    pub target: Target,
+    /// For a unit to start before it counts as hanging.
+    pub unit_seconds: Option<u32>,
+    /// Which certificates are issued.
+    pub renewal: Renewal,
+}
 
 /// The docker command can reach it.
-pub const CLIENT: &[&dyn Step] = &[&WriteClientSettings];
-
-/// `machine create`.
-pub fn create() -> Vec<&'static dyn Step> {
-    [MACHINE, ENGINE, CLIENT].concat()
+pub fn client() -> List {
+    steps![WriteClientSettings]
 }
 
 /// `machine provision`.
-pub fn provision() -> Vec<&'static dyn Step> {
-    [ENGINE, CLIENT].concat()
+pub fn provision() -> List {
+    engine(&EngineWant::default()) + client()
+}
+
+/// `machine upgrade`.
+pub fn upgrade(target: Target, unit_seconds: Option<u32>) -> List {
+    engine(&EngineWant { target, unit_seconds, ..EngineWant::default() }) + client()
+}
+
+/// `machine regenerate-certs`.
+pub fn regenerate_certs(renewal: Renewal) -> List {
+    engine(&EngineWant { renewal, ..EngineWant::default() }) + client()
+}
+
+/// `machine set`. Before there is an engine only the record changes.
+pub fn set(change: RecordSettings, has_engine: bool) -> List {
+    steps![change] + provision().only_if(has_engine)
+}
+
+/// `machine start`. The engine of a machine whose `create` never got so far is brought there.
+pub fn start(has_engine: bool) -> List {
+    steps![SwitchOn] + come_up(has_engine)
+}
+
+/// `machine restart`.
+pub fn restart(has_engine: bool) -> List {
+    steps![SwitchOffAndOn] + come_up(has_engine)
+}
+
+/// A machine that was switched on is what it was before. Its address may be another one: then it needs other certificates.
+fn come_up(has_engine: bool) -> List {
+    let mount = || steps![MountShares { shares: Shares::Recorded }];
+    let settings = steps![
+        IssueCertificates { renewal: Renewal::IfNeeded },
+        WriteEngineConfig { target: Target::Recorded },
+        StartEngine { target: Target::Recorded, unit_seconds: None },
+        AwaitEngine,
+    ];
+    (steps![AwaitSsh] + mount() + settings).only_if(has_engine)
+        + (engine(&EngineWant::default()) + mount()).only_if(!has_engine)
+        + client()
+}
+
+/// `machine stop` and `machine kill`.
+pub fn stop(how: Stop) -> List {
+    steps![StopWatcher, SwitchOff { how }]
+}
+
+/// `machine share`.
+pub fn share(shares: &[Share], change: Sharing) -> List {
+    let record = || steps![RecordShares { shares: shares.to_vec() }];
+    if change.is_off {
+        return record();
+    }
+    // What comes is written down first, what goes last: until then the same command finds what is left to do.
+    record().only_if(change.adds)
+        + steps![SwitchOffAndOn].only_if(change.restarts)
+        + come_up(change.has_engine).only_if(change.restarts || change.goes_on)
+        + steps![MountShares { shares: Shares::Exactly(shares.to_vec()) }]
+        + record().only_if(!change.adds)
+}
+
+/// What [`share`] has to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Sharing {
+    /// One folder more, not one less.
+    pub adds: bool,
+    /// The hypervisor offers them from the machine's next start on.
+    pub restarts: bool,
+    /// The machine is off: its next start mounts what is written down then.
+    pub is_off: bool,
+    /// An earlier run did not come to its end: it may have restarted the machine.
+    pub goes_on: bool,
+    /// As in [`start`].
+    pub has_engine: bool,
+}
+
+/// `machine forward`.
+pub fn forward(low_ports: Option<bool>) -> List {
+    steps![ForwardPorts { low_ports }]
+}
+
+/// `machine rm`.
+pub fn remove(removal: Removal) -> List {
+    steps![CheckCredentials].only_if(removal.check_credentials)
+        + steps![MarkRemoving, StopWatcher]
+        + match removal.release {
+            Release::Nothing => List::default(),
+            Release::CloseEngine => steps![CloseEngine],
+            Release::UninstallEngine => steps![UninstallEngine],
+        }
+        + steps![RemoveMachine { made: removal.made }]
+        + delete_record()
+}
+
+/// The end of `machine rm`; all that is left of it where `--force` has to do without the rest.
+pub fn delete_record() -> List {
+    steps![DeleteRecord]
+}
+
+/// What [`remove`] has to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Removal {
+    /// What only the provider can finish is not begun where it does not let us in.
+    pub check_credentials: bool,
+    /// The driver made the machine.
+    pub made: bool,
+    /// What becomes of a host that was there before us.
+    pub release: Release,
+}
+
+/// What becomes of a host that was there before us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// It was never changed, or is the driver's to remove.
+    Nothing,
+    /// The engine stays, its port is closed.
+    CloseEngine,
+    /// What we installed goes.
+    UninstallEngine,
 }

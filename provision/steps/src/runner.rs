@@ -1,47 +1,56 @@
 //! Runs a list, remembers where it is, goes on.
 //!
 //! The journal says where to start; it is no licence to skip looking. Steps that an earlier run finished are passed
-//! over only when the same operation goes on.
+//! over only when the same operation goes on; what a later step needs of them that may have changed, it looks at itself.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use machine_host::journal::{Event as Entry, StepId};
 
-use crate::step::{Context, Step, interrupted};
-use crate::wait::cancelled;
-use crate::{Error, Event, Outcome, Result};
+use crate::list::List;
+use crate::step::{Context, Step};
+use crate::steps::WriteClientSettings;
+use crate::verb::Verb;
+use crate::wait::unless_cancelled;
+use crate::{Event, Failed, Kind, Outcome, Result};
 
 /// How a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begin {
     /// From the top.
     Afresh,
-    /// Where the last run of the same operation stopped.
+    /// Where the last run of the same verb stopped.
     Resume,
 }
 
-/// Runs `list` as the operation `operation`. On failure everything stays, and the error names the step.
+/// Runs `list` for `verb`. On failure everything stays, and the error names the step.
 ///
-/// Returns whether any step changed something.
-pub(crate) async fn run(cx: &mut Context<'_>, operation: &str, list: &[&dyn Step], begin: Begin) -> Result<bool> {
-    let before = cx.journal.state();
-    let goes_on = begin == Begin::Resume && before.operation.as_deref() == Some(operation) && !before.complete();
-    let done = if goes_on { before.done.clone() } else { Vec::new() };
-    cx.resumed = goes_on;
-    cx.journal.append(Entry::Begin { operation: operation.to_owned() })?;
+/// Done: a step changed something.
+pub(crate) async fn run(cx: &mut Context<'_>, verb: Verb, list: &List, begin: Begin) -> Result<Outcome, Failed> {
+    let before = match begin {
+        Begin::Resume => cx.journal.state().to_go_on(verb.name()).map(<[StepId]>::to_vec),
+        Begin::Afresh => None,
+    };
+    cx.resumed = before.is_some();
+    let done = before.unwrap_or_default();
+    let operation = verb.name().to_owned();
+    cx.journal.append(Entry::Begin { operation: operation.clone() })?;
     let mut changed = false;
-    for step in list {
+    for step in list.iter() {
         if done.iter().any(|id| id.as_str() == step.id()) {
             continue;
         }
-        changed |= run_step(cx, *step).await? != Outcome::AlreadySo;
+        changed |= run_step(cx, step).await? != Outcome::AlreadySo;
     }
-    cx.journal.append(Entry::End { operation: operation.to_owned() })?;
-    Ok(changed)
+    // Whatever brings the machine to where docker reaches it has finished what `create` had begun.
+    let unfinished = cx.journal.state().suspended.is_some() && !list.has(WriteClientSettings::ID);
+    let unfinished = unfinished.then(|| Verb::Create.name().to_owned());
+    cx.journal.append(Entry::End { operation, unfinished })?;
+    Ok(if changed { Outcome::Done } else { Outcome::AlreadySo })
 }
 
-async fn run_step(cx: &mut Context<'_>, step: &dyn Step) -> Result<Outcome> {
+async fn run_step(cx: &mut Context<'_>, step: &dyn Step) -> Result<Outcome, Failed> {
     cx.check_cancel()?;
     cx.step = step.id();
     let id = StepId::new(step.id());
@@ -52,12 +61,9 @@ async fn run_step(cx: &mut Context<'_>, step: &dyn Step) -> Result<Outcome> {
     cx.journal.append(Entry::Started { step: id.clone(), stage: None })?;
     events(Event::Started { machine: machine.clone(), step: id.to_string(), title: step.title().to_owned() });
     let begun = Instant::now();
-    let mut cancel = cx.world.cancel.clone();
-    let result = tokio::select! {
-        result = step.run(cx) => result,
-        // Dropping the step's future is what a kill would do, only tidier: every step bears it.
-        () = cancelled(&mut cancel) => Err(interrupted()),
-    };
+    let cancel = cx.world.cancel.clone();
+    // Dropping the step's future is what a kill would do, only tidier: every step bears it.
+    let result = unless_cancelled(&cancel, step.run(cx)).await;
     let took = begun.elapsed();
     match result {
         Ok(outcome) => {
@@ -69,24 +75,16 @@ async fn run_step(cx: &mut Context<'_>, step: &dyn Step) -> Result<Outcome> {
             events(Event::Finished { machine, step: id.to_string(), outcome: outcome.clone(), took });
             Ok(outcome)
         }
-        Err(mut error) => {
-            // The journal is the smaller worry now: the step's own error must come through.
-            let _ = cx.journal.append(Entry::Failed { step: id.clone(), stage: None, message: error.to_string() });
+        Err(error) => {
+            // To whoever looks later an interrupted run is a killed one: half-way, not failed.
+            if error.kind != Kind::Interrupted {
+                // The journal is the smaller worry now: the step's own error must come through.
+                let _ = cx.journal.append(Entry::Failed { step: id.clone(), stage: None, message: error.to_string() });
+            }
             events(Event::Failed { machine, step: id.to_string(), took });
-            error.step.get_or_insert_with(|| id.to_string());
-            Err(error)
+            Err(Failed::at(step.id(), error))
         }
     }
-}
-
-/// Adds to a failed `create` what exists now, how to go on, and how to give up (DESIGN §3.1).
-pub(crate) fn aftermath(mut error: Error, name: &str, exists: &str) -> Error {
-    error.aftermath = vec![
-        format!("what exists now: {exists}"),
-        format!("to go on:   machine create {name}"),
-        format!("to give up: machine rm {name}"),
-    ];
-    error
 }
 
 #[cfg(test)]

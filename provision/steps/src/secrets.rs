@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use machine_driver::{Description, SecretNote};
-use machine_host::secrets::{CredentialName, Given, Reference, ResolveEnv, Secret, Settled, resolve, settle};
+use machine_driver::{Description, ExposeSecret as _, SecretNote, SecretString};
+use machine_host::secrets::{
+    CredentialName, Given, Keeper, Reference, ResolveEnv, Secret, Stored, resolve, store_secret,
+};
 use tokio::sync::Mutex;
 
-use crate::{Error, Result};
+use crate::{Diagnostic, Result};
 
 /// References to a machine's secrets, by the secret's name: what the record holds.
 pub type References = BTreeMap<String, String>;
@@ -45,7 +47,9 @@ pub struct Secrets {
     working_dir: PathBuf,
     home: Option<PathBuf>,
     fetched: Arc<Mutex<Fetched>>,
-    settled: Arc<Mutex<HashMap<String, Settled>>>,
+    stored: Arc<Mutex<HashMap<String, Stored>>>,
+    /// What drivers were given by their providers in this run, by machine id.
+    kept: Arc<std::sync::Mutex<HashMap<String, BTreeMap<String, SecretString>>>>,
 }
 
 /// What came of each reference.
@@ -67,7 +71,7 @@ impl Secrets {
     /// With what resolving may use where people may be asked, and where not. Relative files of references start at
     /// `working_dir`. Opens nothing.
     pub fn new(asking: ResolveEnv, quiet: ResolveEnv, working_dir: PathBuf, home: Option<PathBuf>) -> Self {
-        Self { asking, quiet, working_dir, home, fetched: Arc::default(), settled: Arc::default() }
+        Self { asking, quiet, working_dir, home, fetched: Arc::default(), stored: Arc::default(), kept: Arc::default() }
     }
 
     /// The secrets of one machine, as a driver wants them. Those nobody has are left out: the driver complains.
@@ -80,7 +84,7 @@ impl Secrets {
         recorded: &References,
         given: &GivenSecrets,
         asking: Asking,
-    ) -> Result<BTreeMap<String, String>> {
+    ) -> Result<BTreeMap<String, SecretString>> {
         let mut all = BTreeMap::new();
         for note in &driver.secrets {
             let secret = match self.find(driver, note, recorded, given)? {
@@ -93,9 +97,18 @@ impl Secrets {
                 }
                 Some(Found::Given(secret) | Found::Variable(_, secret)) => secret,
             };
-            all.insert(note.name.clone(), secret.expose().trim().to_owned());
+            all.insert(note.name.clone(), SecretString::from(secret.expose().trim()));
         }
         Ok(all)
+    }
+
+    /// What one reference stands for.
+    ///
+    /// # Errors
+    /// It is none, or what it names cannot be read.
+    pub(crate) async fn resolve(&self, reference: &str, asking: Asking) -> Result<Secret> {
+        let reference = reference.parse::<Reference>()?;
+        self.resolved(reference.anchored(&self.working_dir, self.home.as_deref()), asking).await
     }
 
     /// Turns what was given into references, for the record. Returns what people must be told: a secret that no keyring
@@ -103,7 +116,7 @@ impl Secrets {
     ///
     /// # Errors
     /// What was given begins like a reference and is none.
-    pub(crate) async fn settle(
+    pub(crate) async fn store(
         &self,
         driver: &Description,
         recorded: &mut References,
@@ -115,15 +128,15 @@ impl Secrets {
                 None | Some(Found::Recorded(_)) => continue,
                 Some(Found::Kept(name)) => Reference::Keyring(name),
                 Some(Found::Variable(variable, value)) => {
-                    match self.settled(driver, note, Given::Variable(variable, value)).await? {
-                        (Settled::Reference(reference), _) => reference,
-                        (Settled::ThisRunOnly { .. }, _) => continue,
+                    match self.store_one(driver, note, Given::Variable(variable, value)).await? {
+                        (Stored::Reference(reference), _) => reference,
+                        (Stored::ThisRunOnly { .. }, _) => continue,
                     }
                 }
-                Some(Found::Given(secret)) => match self.settled(driver, note, Given::Flag(secret)).await? {
-                    (Settled::Reference(reference), _) => reference,
-                    (Settled::ThisRunOnly { why, hint, .. }, first) => {
-                        // Later commands look for it anew; an older reference would lead to another secret.
+                Some(Found::Given(secret)) => match self.store_one(driver, note, Given::Flag(secret)).await? {
+                    (Stored::Reference(reference), _) => reference,
+                    (Stored::ThisRunOnly { why, hint, .. }, first) => {
+                        // Later commands look for it again; an older reference would lead to another secret.
                         recorded.remove(&note.name);
                         if first {
                             told.push(format!(
@@ -139,6 +152,50 @@ impl Secrets {
             recorded.insert(note.name.clone(), reference.to_string());
         }
         Ok(told)
+    }
+
+    /// What this machine's driver was given in this run: it counts more than what was there before.
+    pub(crate) fn kept(&self, machine_id: &str) -> BTreeMap<String, SecretString> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(machine_id).cloned().unwrap_or_default()
+    }
+
+    /// Keeps a secret that a driver was given: for this run and, where a keyring works, in it, in the place of the one that
+    /// the record refers to. Returns what the record is to refer to.
+    ///
+    /// # Errors
+    /// The driver has no such secret.
+    pub(crate) async fn keep(
+        &self,
+        driver: &Description,
+        machine_id: &str,
+        name: &str,
+        value: SecretString,
+        recorded: &References,
+    ) -> Result<Option<String>> {
+        let note = driver.secrets.iter().find(|note| note.name == name);
+        let note = note.ok_or_else(|| Diagnostic::failure(format!("driver {} has no secret {name}", driver.name)))?;
+        let secret = Secret::new(value.expose_secret().trim());
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.entry(machine_id.to_owned()).or_default().insert(name.to_owned(), value);
+        }
+        let known = recorded.get(name).and_then(|text| text.parse::<Reference>().ok());
+        let env = self.asking.clone();
+        if let Some(Reference::Keyring(of_this_machine)) = known {
+            let kept = blocking(move || {
+                env.credentials.set(&of_this_machine, &secret, Keeper::Keyring, &env.access)?;
+                Ok(Reference::Keyring(of_this_machine))
+            });
+            // Without a keyring it serves for this run.
+            return Ok(kept.await.ok().map(|reference| reference.to_string()));
+        }
+        let (called, folder) = (credential_name(driver, note)?, self.working_dir.clone());
+        let kept = move || store_secret(Given::Flag(secret), &called, &env.credentials, &env.access, &folder, None);
+        Ok(match blocking(kept).await? {
+            Stored::Reference(reference) => Some(reference.to_string()),
+            Stored::ThisRunOnly { .. } => None,
+        })
     }
 
     fn find(
@@ -158,7 +215,7 @@ impl Secrets {
         for variable in &note.env {
             if let Some(value) = (self.asking.var)(variable).filter(|value| !value.is_empty()) {
                 let value = value.into_string().map_err(|_| {
-                    Error::new(crate::Kind::Denied, format!("the variable {variable} holds no text (UTF-8)"))
+                    Diagnostic::new(crate::Kind::Denied, format!("the variable {variable} holds no text (UTF-8)"))
                 })?;
                 return Ok(Some(Found::Variable(variable.clone(), Secret::new(value))));
             }
@@ -188,17 +245,18 @@ impl Secrets {
     }
 
     /// The same for what was given; whether this was the first time.
-    async fn settled(&self, driver: &Description, note: &SecretNote, given: Given) -> Result<(Settled, bool)> {
-        let mut settled = self.settled.lock().await;
+    async fn store_one(&self, driver: &Description, note: &SecretNote, given: Given) -> Result<(Stored, bool)> {
+        let mut stored = self.stored.lock().await;
         let name = credential_name(driver, note)?;
-        if let Some(known) = settled.get(name.as_str()) {
+        if let Some(known) = stored.get(name.as_str()) {
             return Ok((known.clone(), false));
         }
         let (env, folder, home, called) =
             (self.asking.clone(), self.working_dir.clone(), self.home.clone(), name.clone());
         let result =
-            blocking(move || settle(given, &called, &env.credentials, &env.access, &folder, home.as_deref())).await?;
-        settled.insert(name.as_str().to_owned(), result.clone());
+            blocking(move || store_secret(given, &called, &env.credentials, &env.access, &folder, home.as_deref()))
+                .await?;
+        stored.insert(name.as_str().to_owned(), result.clone());
         Ok((result, true))
     }
 }
@@ -214,8 +272,7 @@ fn credential_name(driver: &Description, note: &SecretNote) -> Result<Credential
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, machine_host::Error> + Send + 'static,
 ) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(|e| Error::failure("a task of ours died").caused_by(&e))??)
+    machine_base::blocking(move || Ok(work()?)).await
 }
 
 #[cfg(test)]

@@ -3,30 +3,32 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use machine_driver::AnyDriver;
+use machine_driver::Folders;
 use machine_host::journal::Journal;
 use machine_host::name::HostName;
 use machine_host::paths::MachinePaths;
 use machine_host::record::Record;
 
 use crate::bundle::Wanted;
+use crate::driver::DriverHandle;
 use crate::facts::HostFacts;
 use crate::ssh::Connection;
-use crate::{Asking, Error, Event, GivenSecrets, Outcome, Result, World};
+use crate::{Asking, Diagnostic, Event, GivenSecrets, Kind, Outcome, References, Result, World};
 
-/// A boxed future, because steps stand in constant lists of `&dyn Step`.
+/// A boxed future, because steps of many types stand in one list.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome>> + Send + 'a>>;
 
-/// One thing done to make a host. Steps hold no state: what they learn goes into the record.
-pub trait Step: Sync {
+/// One thing done to a machine. A step holds its parameters, as they stand in the list, and no state: what it learns goes
+/// into the record.
+pub trait Step: Send + Sync {
     /// `upload-engine`: in the journal, in errors, in docs.
     fn id(&self) -> &'static str;
     /// For people, as in "uploading the engine".
     fn title(&self) -> &'static str;
     /// Looks, then acts. Repeatable.
-    fn run<'a>(&self, cx: &'a mut Context<'_>) -> Running<'a>;
+    fn run<'a>(&'a self, cx: &'a mut Context<'_>) -> Running<'a>;
 }
 
 /// What a step may use: the record, the driver, the host over SSH, and the outside.
@@ -47,16 +49,16 @@ pub struct Context<'w> {
     pub(crate) stages: (Vec<String>, Option<String>),
     /// `create`: the driver's secrets as they were given now.
     pub(crate) given: GivenSecrets,
-    /// The engine to run, once chosen.
+    /// What the provider would make, once asked: for `--dry-run` to show.
+    pub(crate) plan: Option<machine_driver::Plan>,
+    /// The engine that the record names, once looked up.
     pub(crate) wanted: Option<Wanted>,
-    /// `upgrade`: to this one.
-    pub(crate) upgrade_to: Option<machine_engine::Bundle>,
-    /// `upgrade`: the words that asked for it, kept once the engine runs.
-    pub(crate) upgrade_asked: Option<String>,
-    /// `upgrade`: seconds for a unit to start.
-    pub(crate) unit_seconds: Option<u32>,
-    /// `regenerate-certs`: even where the old ones serve.
-    pub(crate) renew_certificates: bool,
+    /// This run has looked whether the host can carry the engine. Its owner may have changed it since an earlier one did.
+    pub(crate) host_checked: bool,
+    /// This run has laid the engine's settings ready.
+    pub(crate) settings_ready: bool,
+    /// References to secrets that the driver was given while it was called.
+    kept: Arc<Mutex<References>>,
     connection: Option<Connection>,
     facts: Option<HostFacts>,
 }
@@ -75,11 +77,11 @@ impl<'w> Context<'w> {
             resumed: false,
             stages: (Vec::new(), None),
             given: GivenSecrets::new(),
+            plan: None,
             wanted: None,
-            upgrade_to: None,
-            upgrade_asked: None,
-            unit_seconds: None,
-            renew_certificates: false,
+            host_checked: false,
+            settings_ready: false,
+            kept: Arc::default(),
             connection: None,
             facts: None,
         })
@@ -97,13 +99,25 @@ impl<'w> Context<'w> {
 
     /// Writes the record, atomically, now.
     pub(crate) fn save(&self) -> Result<()> {
-        Ok(self.world.store.save(&self.record)?)
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if kept.is_empty() {
+            return Ok(self.world.store.save(&self.record)?);
+        }
+        let mut record = self.record.clone();
+        record.driver.secrets.extend(kept);
+        Ok(self.world.store.save(&record)?)
     }
 
-    /// The driver of this machine.
-    pub(crate) fn driver(&self) -> Result<&'w dyn AnyDriver> {
-        let name = &self.record.driver.name;
-        self.world.drivers.get(name).ok_or_else(|| unknown_driver(name, &self.world.drivers.names()))
+    /// Whether the machine has a record in the store: an earlier run may have asked its provider for something.
+    pub(crate) fn exists(&self) -> bool {
+        self.record.name.parse().is_ok_and(|name| self.world.store.exists(&name))
+    }
+
+    /// The driver of this machine, to be asked with its credentials.
+    pub(crate) fn driver(&self) -> Result<DriverHandle<'w>> {
+        let (drivers, record) = (&self.world.drivers, &self.record.driver);
+        let driver = drivers.get(&record.name).ok_or_else(|| unknown_driver(&record.name, &drivers.names()))?;
+        Ok(DriverHandle::new(driver, &record.secrets, &self.given))
     }
 
     /// What the driver may use, for one call. This is where its secrets are fetched: what asks no driver needs none.
@@ -117,9 +131,13 @@ impl<'w> Context<'w> {
     }
 
     async fn driver_context_asking(&self, resumed: bool, asking: Asking) -> Result<machine_driver::Context> {
-        let (driver, recorded) = (self.driver()?.describe(), &self.record.driver.secrets);
-        let secrets = self.world.secrets.fetch(&driver, recorded, &self.given, asking).await?;
-        let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+        let driver = self.driver()?.description();
+        let mut recorded = self.record.driver.secrets.clone();
+        recorded.extend(self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let mut secrets = self.world.secrets.fetch(driver, &recorded, &self.given, asking).await?;
+        secrets.extend(self.world.secrets.kept(&self.record.id));
+        let read =
+            |path: PathBuf| machine_base::files::read_text(&path, machine_base::files::SMALL).unwrap_or_default();
         let machine = self.record.name.clone();
         let step = self.step.to_owned();
         let events = Arc::clone(&self.world.events);
@@ -130,51 +148,69 @@ impl<'w> Context<'w> {
             private: read(injected.clone()),
             public: read(injected.with_extension("pub")),
         });
-        Ok(machine_driver::Context {
-            host_name: self.record.name.clone(),
-            machine_id: self.record.id.clone(),
-            store_id: self.world.store.id().unwrap_or_default().to_owned(),
-            public_key: read(self.paths.key().with_extension("pub")).trim().to_owned(),
-            host_key,
+        let (keeper, about, id) = (self.world.secrets.clone(), driver.clone(), self.record.id.clone());
+        let (kept, keeping, saved) = (Arc::clone(&self.kept), store.clone(), name.clone());
+        let folders = Folders {
             dir: self.paths.dir().to_owned(),
             runtime_dir: self.world.runtime_dir.clone(),
             cache_dir: self.world.cache_dir.clone(),
+            data_dir: self.world.data_dir.clone(),
             working_dir: self.world.working_dir.clone(),
-            deadline: None,
-            resumed,
-            secrets,
-            progress: Arc::new(move |text| {
+        };
+        let public_key = read(self.paths.key().with_extension("pub"));
+        let store_id = self.world.store.id().unwrap_or(STORE_ID);
+        Ok(machine_driver::Context::new(&self.record.name, &self.record.id, store_id)
+            .keys(public_key.trim(), host_key)
+            .folders(folders)
+            .debian_mirror(self.world.build.debian_mirror.as_ref().map(ToString::to_string))
+            .resumed(resumed)
+            .secrets(secrets)
+            .on_progress(Arc::new(move |text| {
                 events(Event::Progress {
                     machine: machine.clone(),
                     step: step.clone(),
                     text: text.to_owned(),
                     bytes: None,
                 });
-            }),
-            save: Arc::new(move |value| {
-                // Read, change, write: the stage's own copy is merged when it returns, and nobody else writes under our lock.
-                let save = || -> Result<(), machine_host::error::Error> {
-                    let mut record = store.read(&name.parse()?)?;
-                    record.driver.machine = value.clone();
-                    store.save(&record)
-                };
-                save().map_err(|e| {
-                    machine_driver::DriverError::new(
-                        machine_driver::ErrorKind::Other,
-                        "the machine's state cannot be saved",
-                    )
-                    .caused_by(&e)
+            }))
+            .on_keep_secret(Arc::new(move |secret, value| {
+                let (keeper, about, kept) = (keeper.clone(), about.clone(), Arc::clone(&kept));
+                let (store, id, machine, secret) = (keeping.clone(), id.clone(), name.clone(), secret.to_owned());
+                Box::pin(async move {
+                    let machine: HostName = machine.parse()?;
+                    let before = store.read(&machine)?.driver.secrets;
+                    let Some(reference) = keeper.keep(&about, &id, &secret, value, &before).await? else {
+                        return Ok(());
+                    };
+                    let mut record = store.read(&machine)?;
+                    record.driver.secrets.insert(secret.clone(), reference.clone());
+                    store.save(&record)?;
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).insert(secret, reference);
+                    Ok(())
                 })
-            }),
-        })
+            }))
+            .on_save(Arc::new(move |value| {
+                // Read, change, write: the stage's own copy is merged when it returns, and nobody else writes under our lock.
+                let save = || -> Result<()> {
+                    let mut record = store.read(&saved.parse()?)?;
+                    record.driver.machine = value.clone();
+                    Ok(store.save(&record)?)
+                };
+                save().map_err(|e| e.within("the machine's state cannot be saved"))
+            })))
     }
 
-    /// A driver's error; where the provider refuses the credentials it says whose they are.
-    pub(crate) fn of_driver(&self, e: machine_driver::DriverError) -> Error {
-        let denied = e.kind == machine_driver::ErrorKind::Denied;
-        let used = self.record.driver.secrets.iter().filter(|(name, _)| denied && !self.given.contains_key(*name));
-        let used: Vec<String> = used.map(|(name, from)| format!("the {} is {from}", name.replace('-', " "))).collect();
-        used.into_iter().fold(Error::from(e), Error::cause)
+    /// What is known to be at the provider, each in a few words. What a driver saved counts, also where it was interrupted.
+    pub(crate) async fn holdings(&self) -> Vec<String> {
+        let saved = self.record.name.parse().ok().and_then(|name| self.world.store.read(&name).ok());
+        let about = &saved.as_ref().unwrap_or(&self.record).driver;
+        match self.driver() {
+            Ok(driver) => {
+                let holdings = driver.holdings(&about.settings, &about.machine).await.unwrap_or_default();
+                holdings.iter().map(ToString::to_string).collect()
+            }
+            Err(_) => Vec::new(),
+        }
     }
 
     /// The SSH connection: made on first use, and again when it broke.
@@ -192,6 +228,11 @@ impl<'w> Context<'w> {
         self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
     }
 
+    /// Whether nothing can have been done on the host in this run: no connection was made.
+    pub(crate) fn never_connected(&self) -> bool {
+        self.connection.is_none()
+    }
+
     /// Hands over a connection that was made elsewhere.
     pub(crate) fn adopt_connection(&mut self, connection: Connection) {
         self.connection = Some(connection);
@@ -203,12 +244,18 @@ impl<'w> Context<'w> {
             let remote = self.remote().await?;
             self.facts = Some(HostFacts::read(&remote).await?);
         }
-        self.facts.as_ref().ok_or_else(|| Error::failure("the host's facts were not read"))
+        self.facts.as_ref().ok_or_else(|| Diagnostic::failure("the host's facts were not read"))
     }
 
     /// The host has been changed: what was read of it is old.
     pub(crate) fn forget_facts(&mut self) {
         self.facts = None;
+    }
+
+    /// A few words about the step that runs.
+    pub(crate) fn progress(&self, text: &str) {
+        let (machine, step) = (self.record.name.clone(), self.step.to_owned());
+        (self.world.events)(Event::Progress { machine, step, text: text.to_owned(), bytes: None });
     }
 
     /// A counter of bytes for the step that runs; callable from other tasks.
@@ -231,13 +278,16 @@ impl<'w> Context<'w> {
     }
 }
 
+/// In place of the id of a store that is still to be made: only `--dry-run` sees it.
+const STORE_ID: &str = "STORE-ID";
+
 /// The error for a driver nobody has.
-pub(crate) fn unknown_driver(name: &str, have: &[String]) -> Error {
-    Error::new(crate::Kind::Usage, format!("there is no driver '{name}'"))
+pub(crate) fn unknown_driver(name: &str, have: &[String]) -> Diagnostic {
+    Diagnostic::new(Kind::Usage, format!("unknown driver '{name}'"))
         .hint(format!("drivers of this program: {}", have.join(", ")))
 }
 
 /// The user (or a signal) wants to stop.
-pub(crate) fn interrupted() -> Error {
-    Error::new(crate::Kind::Interrupted, "interrupted")
+pub(crate) fn interrupted() -> Diagnostic {
+    Diagnostic::new(Kind::Interrupted, "interrupted")
 }

@@ -1,21 +1,11 @@
-//! Waiting: a deadline, a probe, a reason. No other file sleeps.
+//! Waiting until something is so, or the user wants to stop. Main item: [`until`].
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+pub(crate) use machine_base::Probe;
 
 use crate::step::interrupted;
-use crate::{Cancel, Error, Kind, Result};
-
-/// What a probe found.
-pub(crate) enum Probe<T> {
-    /// There it is.
-    Now(T),
-    /// Worth asking again; why not yet.
-    NotYet(Error),
-    /// No waiting will help.
-    Never(Error),
-}
+use crate::{Cancel, Result};
 
 /// What is waited for, and for how long.
 pub(crate) struct Wait<'a> {
@@ -30,39 +20,13 @@ pub(crate) struct Wait<'a> {
 }
 
 /// Probes until there is an answer, the deadline passes (the error then carries the last "not yet"), or the user stops.
-pub(crate) async fn until<T, F, P>(wait: Wait<'_>, mut probe: P) -> Result<T>
+pub(crate) async fn until<T, F, P>(wait: Wait<'_>, probe: P) -> Result<T>
 where
     P: FnMut() -> F,
     F: Future<Output = Probe<T>>,
 {
-    let end = Instant::now() + wait.deadline;
-    let mut cancel = wait.cancel.clone();
-    loop {
-        let answer = tokio::select! {
-            answer = probe() => answer,
-            () = cancelled(&mut cancel) => return Err(interrupted()),
-        };
-        let last = match answer {
-            Probe::Now(value) => return Ok(value),
-            Probe::Never(e) => return Err(e),
-            Probe::NotYet(e) => e,
-        };
-        if Instant::now() + wait.every > end {
-            return Err(timed_out(&wait, last));
-        }
-        tokio::select! {
-            () = tokio::time::sleep(wait.every) => {}
-            () = cancelled(&mut cancel) => return Err(interrupted()),
-        }
-    }
-}
-
-fn timed_out(wait: &Wait<'_>, last: Error) -> Error {
-    let mut error = Error::new(Kind::Timeout, format!("waited {} s for {}", wait.deadline.as_secs(), wait.what));
-    error.causes.push(last.message);
-    error.causes.extend(last.causes);
-    error.hint = last.hint;
-    error
+    let inner = machine_base::Wait::new(wait.what, wait.deadline).every(wait.every);
+    unless_cancelled(wait.cancel, inner.until(probe)).await
 }
 
 /// Returns once the user wants to stop; never, where nobody can say so any more.
@@ -72,7 +36,7 @@ pub(crate) async fn cancelled(cancel: &mut Cancel) {
     }
 }
 
-/// Does it, unless the user wants to stop first: then it is dropped where it is, as by a kill.
+/// Runs `work` until it finishes or the user interrupts; on interrupt the future is dropped, as by a kill.
 pub(crate) async fn unless_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut cancel = cancel.clone();
     tokio::select! {
@@ -84,27 +48,10 @@ pub(crate) async fn unless_cancelled<T>(cancel: &Cancel, work: impl Future<Outpu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Kind;
 
     fn wait(cancel: &Cancel) -> Wait<'_> {
-        Wait { what: "a thing", deadline: Duration::from_millis(50), every: Duration::from_millis(5), cancel }
-    }
-
-    #[tokio::test]
-    async fn three_answers() {
-        let (_keep, cancel) = tokio::sync::watch::channel(false);
-        let mut tries = 0;
-        let found = until(wait(&cancel), || {
-            tries += 1;
-            let now = tries == 3;
-            async move { if now { Probe::Now(7) } else { Probe::NotYet(Error::failure("not there")) } }
-        });
-        assert_eq!(found.await.unwrap(), 7);
-        let never = until::<(), _, _>(wait(&cancel), || async { Probe::Never(Error::failure("broken")) }).await;
-        assert_eq!(never.unwrap_err().message, "broken");
-        let late =
-            until::<(), _, _>(wait(&cancel), || async { Probe::NotYet(Error::failure("refused").hint("look")) }).await;
-        let late = late.unwrap_err();
-        assert_eq!((late.kind, late.root_cause(), late.hint.as_deref()), (Kind::Timeout, "refused", Some("look")));
+        Wait { what: "a thing", deadline: Duration::from_secs(60), every: Duration::from_millis(5), cancel }
     }
 
     #[tokio::test]

@@ -20,41 +20,18 @@ mod tests;
 
 use std::time::Duration;
 
+use machine_base::blocking;
 use machine_host::lock::Lock;
 use machine_host::name::HostName;
 use machine_host::paths::MachinePaths;
 use machine_host::record::{Endpoint, EndpointKind, Record};
 
+pub(crate) use self::start::answering;
 pub use self::state::{Forward, Forwards, Reason, Refusal};
-use crate::{Error, Result, World, client, reach};
+use crate::{Diagnostic, Result, World};
 
 /// Time for another process that is ending to let go of the watcher's lock. Who does not get it is not needed.
 const LOCK: Duration = Duration::from_millis(500);
-
-/// Brings the ports that containers publish to 127.0.0.1: starts the machine's watcher, or mends it, and answers once
-/// it has heard from the engine.
-///
-/// # Errors
-/// The machine is stopped, unfinished or has no SSH; the host or its engine does not answer.
-pub async fn forward(world: &World, name: &HostName) -> Result<Forwards> {
-    let record = world.store.read(name)?;
-    if record.removing {
-        return Err(Error::failure(format!("machine \"{name}\" is being removed"))
-            .hint(format!("finish it: machine rm {name}")));
-    }
-    client::endpoint_url(&record)?;
-    reach::ssh_of(&record)?;
-    let forwards = start::answering(world, name).await?;
-    if let Some(endpoint) = record.endpoint.filter(|e| e.kind == EndpointKind::Tunnel && e.port != forwards.engine_port)
-    {
-        let text = format!(
-            "port {} of this computer, where clients look for the engine, is taken by another program; the engine is at port {} now (`machine provision {name}` tells clients)",
-            endpoint.port, forwards.engine_port
-        );
-        (world.events)(crate::Event::Note { machine: name.to_string(), text });
-    }
-    Ok(forwards)
-}
 
 /// What the machine's watcher carries now; `None` where none lives.
 ///
@@ -62,6 +39,20 @@ pub async fn forward(world: &World, name: &HostName) -> Result<Forwards> {
 /// The store's lock files cannot be read.
 pub fn forwards(world: &World, name: &HostName) -> Result<Option<Forwards>> {
     Ok(start::living(world, name)?.and_then(|(_, forwards)| forwards))
+}
+
+/// What the machine's watcher cannot do, in a line; `None`: it can all, or there is none.
+pub(crate) fn complaint(world: &World, name: &HostName) -> Option<String> {
+    // A look at one file, for machines that have no watcher.
+    if !world.store.machine_paths(name).forwards().exists() {
+        return None;
+    }
+    forwards(world, name).ok()??.complaint()
+}
+
+/// Whether a watcher of the machine lives.
+pub(crate) fn lives(world: &World, name: &HostName) -> Result<bool> {
+    Ok(start::living(world, name)?.is_some())
 }
 
 /// Whether a machine gets a watcher unasked: it has no address of its own, or nothing but SSH reaches it.
@@ -75,26 +66,25 @@ pub(crate) fn automatic(record: &Record) -> bool {
 /// For `create`, `start`, `restart` and `ssh`.
 ///
 /// # Errors
-/// As [`forward`]; its callers tell, and go on.
+/// The host or its engine does not answer; callers tell, and go on.
 pub async fn mend(world: &World, name: &HostName) -> Result<()> {
     let record = world.store.read(name)?;
     let wanted = automatic(&record) || world.store.machine_paths(name).forwards().exists();
     if !wanted || record.removing || record.ssh.is_none() || record.endpoint.is_none() {
         return Ok(());
     }
-    start::answering(world, name).await.map(drop)
+    answering(world, name).await.map(drop)
 }
 
-/// The watcher itself, until it is told to stop, the machine is gone, or SSH has been lost for half a minute.
+/// The watcher itself, until it is told to stop or the machine is gone. When SSH is lost it tries again.
 ///
 /// # Errors
-/// The host cannot be reached any more. Another watcher that lives already is not an error.
+/// The first connection fails, or the host is not the same any more. Another watcher that lives already is not an error.
 pub async fn run_watcher(world: &World, name: &HostName) -> Result<()> {
     start::leave_terminal();
     let (locks, what) = (world.store.locks(), format!("watch {name}"));
     let lock = Lock::Watcher(name.clone());
-    let taken = tokio::task::spawn_blocking(move || locks.acquire(lock, LOCK, &what)).await;
-    let taken = taken.map_err(|e| Error::failure("a task of ours died").caused_by(&e))?;
+    let taken = blocking(move || Ok::<_, Diagnostic>(locks.acquire(lock, LOCK, &what))).await?;
     let _guard = match taken {
         Ok(guard) => guard,
         Err(e) if e.kind() == machine_host::error::Kind::Busy => return Ok(()),
@@ -110,21 +100,21 @@ pub async fn run_watcher(world: &World, name: &HostName) -> Result<()> {
 /// The host or its engine does not answer through SSH.
 pub(crate) async fn tunnel(world: &World, record: &Record, _paths: &MachinePaths) -> Result<u16> {
     let name: HostName = record.name.parse()?;
-    Ok(start::answering(world, &name).await?.engine_port)
+    Ok(answering(world, &name).await?.engine_port)
 }
 
 /// Ends the watcher, where one lives, and waits until it is gone.
 ///
 /// # Errors
 /// It does not end, or is not ours to end.
-pub(crate) async fn stop(world: &World, record: &Record, _paths: &MachinePaths) -> Result<()> {
-    end::end(world, &record.name.parse()?).await
+pub(crate) async fn stop(world: &World, name: &HostName) -> Result<()> {
+    end::end(world, name).await
 }
 
 /// The engine's address on the host, or why there is none.
 fn endpoint(record: &Record) -> Result<&Endpoint> {
     record.endpoint.as_ref().filter(|e| e.kind != EndpointKind::Url).ok_or_else(|| {
-        Error::failure(format!("the engine of machine \"{}\" has no port yet", record.name))
-            .hint(format!("go on with it: machine create {}", record.name))
+        Diagnostic::failure(format!("the engine of machine \"{}\" has no port yet", record.name))
+            .hint(format!("finish it: machine create {}", record.name))
     })
 }

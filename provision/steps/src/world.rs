@@ -71,6 +71,8 @@ pub struct World {
     pub user: UserFiles,
     /// Shared downloads.
     pub cache_dir: PathBuf,
+    /// What all machines of the user share, whatever their store.
+    pub data_dir: PathBuf,
     /// Short folder for sockets.
     pub runtime_dir: PathBuf,
     /// Relative paths of the user's start here.

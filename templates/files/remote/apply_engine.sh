@@ -6,48 +6,50 @@ DEADLINE={{ deadline_seconds }}
 RELOAD_ENOUGH={{ reload_enough }}
 # The engine is the host's own: its units and programs are left alone.
 ADOPTED={{ adopted }}
+# An engine that does not run is started; else it only gets its settings.
+START_STOPPED={{ start_stopped }}
 
 # staged/ holds files named by their sha256, and `list` (`SHA256 MODE OWNER:GROUP PATH`, one a line), `digest` (the engine
 # to run; empty for an adopted one), `stamp` (names all of it together). PATH may be one of four
 # daemon.json for the way: today's and the new one with live-restore on (@transition, @start), and both with live-restore
 # named as it is to be (@undo, @end): a reload does not take back what is no longer named. applied and applied.list are the last stamp and
 # list that came into force.
-staged=$HOME_DIR/staged
+staged=$ROOT$STAGED
 back=$HOME_DIR/rollback
-json=/etc/docker/daemon.json
+json=$DAEMON_JSON
+written=$back/written
 log=$HOME_DIR/apply.log
-if [ "$ADOPTED" = true ]; then units=docker.service; else units='containerd.service docker.socket docker.service'; fi
+containerd=machine-containerd.service
+if [ "$(layout)" = 1 ] || grep -qs " $UNITS/containerd.service\$" "$staged/list"; then containerd=containerd.service; fi
+if [ "$ADOPTED" = true ]; then units=docker.service; else units="$containerd docker.socket docker.service"; fi
 
 active() { systemctl is-active --quiet "$1"; }
 explain() {
-    for unit in docker.service docker.socket containerd.service; do
+    for unit in docker.service docker.socket "$containerd"; do
         printf -- '-- %s is %s\n' "$unit" "$(systemctl show -p ActiveState --value "$unit" 2>/dev/null || :)"
     done
-    journalctl --no-pager -o cat -n 20 -u docker.service -u containerd.service 2>/dev/null | tail -n 20 || :
+    journalctl --no-pager -o cat -n 20 -u docker.service -u "$containerd" 2>/dev/null | tail -n 20 || :
 }
-# KILL, because our children inherit that we ignore the others.
-limited() { timeout -s KILL "$DEADLINE" "$@" </dev/null; }
-bring() { limited systemctl "$1" "$2" >>"$log" 2>&1; }
-# Puts bytes from stdin in place of PATH in one move.
-put() {
-    to=$ROOT$1
-    open_dir "${to%/*}"
-    drop_strays "$to.machine"
-    cat >"$to.machine.$$"
-    chown "$3" "$to.machine.$$"
-    chmod "$2" "$to.machine.$$"
-    settle "$to.machine.$$"
-    if [ -d "$back" ]; then sum_of "$to.machine.$$" >>"$back/written"; fi
-    mv -fT "$to.machine.$$" "$to"
+state() { systemctl show -p ActiveState --value "$1" 2>/dev/null || :; }
+# Processor time that a unit's main process has used, in ticks.
+used() { sed 's/.*) //' "/proc/$(systemctl show -p MainPID --value "$1" 2>/dev/null)/stat" 2>/dev/null | cut -d ' ' -f 12-13 || :; }
+# Seconds alone say nothing on a slow computer: what is on its way and works is waited for, for two minutes more.
+bring() {
+    if limited systemctl "$1" "$2" >>"$log" 2>&1; then return 0; fi
+    case $1 in start | restart) ;; *) return 1 ;; esac
+    looks=0
+    while [ "$looks" -lt 24 ] && [ "$(state "$2")" = activating ]; do
+        before=$(used "$2")
+        sleep 5
+        if [ "$(state "$2")" = activating ] && [ "$(used "$2")" = "$before" ]; then return 1; fi
+        looks=$((looks + 1))
+    done
+    active "$2"
 }
 staged_as() { while read -r sum _ _ path; do if [ "$path" = "$1" ]; then printf %s "$staged/$sum"; fi; done <"$staged/list"; }
-point() {
-    rm -f -- "$1.$$"
-    ln -s "$2" "$1.$$"
-    mv -fT "$1.$$" "$1"
-}
 answers() { docker_here version --format ok >>"$log" 2>&1; }
 # Deliberate restarts count against the start limit too, and would take the socket down with them.
+resocket='' socket_changed=''
 start_units() {
     systemctl daemon-reload >>"$log" 2>&1
     # shellcheck disable=SC2086 # a list of ours
@@ -55,21 +57,25 @@ start_units() {
     # shellcheck disable=SC2086
     systemctl reset-failed $units >>"$log" 2>&1 || :
     if [ "$ADOPTED" != true ]; then
-        if ! active docker.socket; then
+        if [ -n "$resocket" ] && active docker.socket; then
+            bring stop docker.service || return 1
+            bring restart docker.socket || return 1
+            resocket=
+        elif ! active docker.socket; then
             # A socket refuses to start under a running service.
             if active docker.service; then bring stop docker.service || return 1; fi
             bring start docker.socket || return 1
         fi
-        if [ "$1" = all ]; then bring restart containerd.service || return 1; else bring start containerd.service || return 1; fi
+        if [ "$1" = all ]; then bring restart "$containerd" || return 1; else bring start "$containerd" || return 1; fi
     fi
     if [ "$1" = none ]; then bring start docker.service; else bring restart docker.service; fi
 }
 # After a restart with live-restore on: daemon.json as it is to stay, and live-restore as that says.
 put_live_restore_back() {
-    put "$json" 0644 root:root <"$1"
+    put "$ROOT$json" - <"$1"
     bring reload docker.service || :
     if grep -q '"live-restore": false' "$1"; then await_live_restore false || :; fi
-    if [ -f "$2" ]; then put "$json" 0644 root:root <"$2"; else rm -f -- "$ROOT$json"; fi
+    if [ -f "$2" ]; then put "$ROOT$json" - <"$2"; else take_away "$ROOT$json"; fi
 }
 # Reloads, and waits for the engine's word that it took the settings: systemctl does not know, and settings it refused
 # would keep it from starting the next time.
@@ -89,11 +95,10 @@ close_books() {
     mv -T "$back" "$back.gone"
     rm -f -- "$staged/stamp"
     rm -rf -- "$staged" "$back.gone"
-    settle "$HOME_DIR"
+    flush "$HOME_DIR"
 }
 
 open_dir "$HOME_DIR"
-take_turn
 if [ ! -f "$staged/stamp" ]; then
     # Nothing waits to be applied; the engine may still have been stopped, or never have been started.
     all=true
@@ -110,13 +115,12 @@ fi
 digest=$(cat "$staged/digest")
 before=$(readlink "$ENGINE/current" 2>/dev/null || :)
 
-# Files of ours, those included that the last settings had and these have not.
-cut -d ' ' -f 4- "$staged/list" | grep -v '^@' >"$staged/paths"
-if [ -f "$HOME_DIR/applied.list" ]; then
-    cut -d ' ' -f 4- "$HOME_DIR/applied.list" | grep -v '^@' | grep -vxF -f "$staged/paths" >"$staged/gone" || :
-else
-    : >"$staged/gone"
-fi
+# Files of ours, those included that the last settings had, or an earlier try that was cut off, and these have not.
+cut -d ' ' -f 4- "$staged/list" | grep -v '^@' >"$staged/paths" || :
+{
+    if [ -f "$HOME_DIR/applied.list" ]; then cut -d ' ' -f 4- "$HOME_DIR/applied.list" | grep -v '^@' || :; fi
+    if [ -f "$back/complete" ]; then cat "$back/all"; fi
+} | sort -u | grep -vxF -f "$staged/paths" >"$staged/gone" || :
 
 # An earlier try that was cut off left what was; which of it the engine has taken up since nobody knows.
 restart=none
@@ -135,7 +139,11 @@ fi
 cat "$staged/paths" "$staged/gone" >"$staged/all"
 while read -r path; do
     key=$(key_of "$path")
-    if [ -e "$back/$key" ] || [ -e "$back/$key.absent" ]; then continue; fi
+    if [ -e "$back/$key" ] || [ -e "$back/$key.absent" ]; then
+        # What its owner has written since an earlier try was cut off is what was.
+        if [ "$path" != "$json" ] || [ "$(as_left "$path")" != "$ROOT$path" ]; then continue; fi
+        if [ -f "$ROOT$path" ]; then rm -f -- "$back/$key.absent"; else rm -f -- "$back/$key"; fi
+    fi
     if [ -f "$ROOT$path" ]; then
         cp -p "$ROOT$path" "$back/.copy"
         mv -fT "$back/.copy" "$back/$key"
@@ -146,13 +154,14 @@ done <"$staged/all"
 cp "$staged/all" "$back/all.$$"
 if [ -f "$back/all" ]; then cat "$back/all" >>"$back/all.$$"; fi
 mv -fT "$back/all.$$" "$back/all"
-settle -f "$back"
+flush -f "$back"
 : >"$back/complete"
 
 differs() {
     case $1 in
-        */containerd.*) need all ;;
-        */certs.d/* | "/opt/machine/daemon.wanted.json") ;;
+        */containerd.* | */machine-containerd.*) need all ;;
+        */docker.socket) resocket=true socket_changed=true; need docker ;;
+        */certs.d/* | "$DAEMON_WANTED") ;;
         "$json") if [ "$RELOAD_ENOUGH" = true ]; then need reload; else need docker; fi ;;
         *) need docker ;;
     esac
@@ -180,7 +189,7 @@ case $restart in all | docker) bridged=$running ;; *) bridged=false ;; esac
 
 # Containers live through our restart even where the settings say that they would not.
 if [ "$bridged" = true ]; then
-    put "$json" 0644 root:root <"$transition"
+    put "$ROOT$json" - <"$transition"
     bring reload docker.service || :
     if ! await_live_restore true; then
         key=$(key_of "$json")
@@ -193,35 +202,42 @@ fi
 while read -r sum mode owner path; do
     case $path in
         @*) ;;
-        "$json") if [ "$bridged" = true ]; then put "$json" 0644 root:root <"$start"; else put "$json" "$mode" "$owner" <"$final"; fi ;;
-        *) put "$path" "$mode" "$owner" <"$staged/$sum" ;;
+        "$json") if [ "$bridged" = true ]; then put "$ROOT$json" - <"$start"; else put "$ROOT$json" - <"$final"; fi ;;
+        # What is not staged stays as it lies there.
+        *) [ ! -f "$staged/$sum" ] || put "$ROOT$path" "$mode" "$owner" <"$staged/$sum" ;;
     esac
 done <"$staged/list"
 while read -r path; do
-    rm -f -- "$ROOT$path"
+    # The engine is restarted under it first.
+    if [ "$bridged" = true ] && [ "$path" = "$json" ]; then put "$ROOT$json" - <"$start"; continue; fi
+    take_away "$ROOT$path"
     rmdir -- "$(dirname "$ROOT$path")" 2>/dev/null || :
 done <"$staged/gone"
 if [ -n "$digest" ] && [ "$digest" != "$before" ]; then
     if [ -n "$before" ]; then point "$ENGINE/previous" "$before"; fi
     point "$ENGINE/current" "$digest"
 fi
-settle "$HOME_DIR" "$ROOT/etc/docker" "$ROOT/etc/systemd/system"
+flush "$HOME_DIR" "$ROOT${DAEMON_JSON%/*}" "$ROOT$UNITS"
 if [ "$ADOPTED" != true ] && ! getent group docker >/dev/null; then groupadd --system docker; fi
 
 good=true
-if [ "$restart" = reload ] && [ "$running" = true ]; then
-    reload || good=false
+if [ "$running" != true ] && [ "$START_STOPPED" != true ]; then
+    systemctl daemon-reload >>"$log" 2>&1 || :
 else
-    start_units "$restart" || good=false
+    if [ "$restart" = reload ] && [ "$running" = true ]; then
+        reload || good=false
+    else
+        start_units "$restart" || good=false
+    fi
+    if [ "$good" = true ]; then answers || good=false; fi
 fi
-if [ "$good" = true ]; then answers || good=false; fi
 
 if [ "$good" = true ]; then
     if [ "$bridged" = true ]; then
         put_live_restore_back "$(staged_as @end)" "$final"
     fi
-    put /opt/machine/applied.list 0644 root:root <"$staged/list"
-    put /opt/machine/applied 0644 root:root <"$staged/stamp"
+    put "$HOME_DIR/applied.list" 0644 root:root <"$staged/list"
+    put "$HOME_DIR/applied" 0644 root:root <"$staged/stamp"
     close_books
     say "restarted=$restart" || :
     say "done" || :
@@ -237,12 +253,14 @@ fi
 # Back to what was: link, units, settings and certificates together.
 while read -r path; do
     key=$(key_of "$path")
-    if [ -e "$back/$key" ]; then
+    if [ -e "$back/$key" ] && [ "$path" = "$json" ]; then
+        put "$ROOT$path" - <"$back/$key"
+    elif [ -e "$back/$key" ]; then
         open_dir "$(dirname "$ROOT$path")"
         cp -p "$back/$key" "$ROOT$path.machine.$$"
         mv -fT "$ROOT$path.machine.$$" "$ROOT$path"
     elif [ -e "$back/$key.absent" ]; then
-        rm -f -- "$ROOT$path"
+        take_away "$ROOT$path"
     fi
 done <"$back/all"
 old=$(cat "$back/current")
@@ -252,13 +270,14 @@ elif [ -n "$digest" ]; then
     rm -f -- "$ENGINE/current"
 fi
 if [ "$restart" = reload ] && [ "$running" = true ] && answers; then
-    settle "$HOME_DIR" "$ROOT/etc/docker"
+    flush "$HOME_DIR" "$ROOT${DAEMON_JSON%/*}"
     close_books
     cat "$HOME_DIR/apply.failed" >&2 || :
-    fail 15 "the engine does not take the settings; it goes on with those before"
+    fail 15 "the engine does not accept the settings; the previous ones stay in force"
 fi
-if [ -n "$transition" ]; then put "$json" 0644 root:root <"$transition"; fi
-settle "$HOME_DIR" "$ROOT/etc/docker" "$ROOT/etc/systemd/system"
+if [ -n "$transition" ]; then put "$ROOT$json" - <"$transition"; fi
+flush "$HOME_DIR" "$ROOT${DAEMON_JSON%/*}" "$ROOT$UNITS"
+resocket=$socket_changed
 # One that hangs must be gone before the old one can come.
 systemctl kill --kill-who=main -s KILL docker.service >>"$log" 2>&1 || :
 if start_units all && answers; then
@@ -268,8 +287,8 @@ if start_units all && answers; then
     fi
     close_books
     cat "$HOME_DIR/apply.failed" >&2 || :
-    fail 15 "the engine does not start; the one before runs again"
+    fail 15 "the engine does not start; the previous one is running again"
 fi
 cat "$HOME_DIR/apply.failed" >&2 || :
 explain >&2 || :
-fail 13 "the engine does not start, and neither does the one before"
+fail 13 "the engine does not start, and neither does the previous one"

@@ -5,10 +5,12 @@ FILES={{ files }}
 printf '%s\n' "$FILES" | while read -r sum mode owner path; do
     [ -n "$sum" ] || continue
     file=$ROOT$path
-    if [ ! -f "$file" ] || [ -L "$file" ] || [ "$(sum_of "$file")" != "$sum" ] ||
-        [ "$(stat -c '%a %U:%G' "$file")" != "${mode#0} $owner" ]; then
+    if [ ! -f "$file" ] || [ "$(sum_of "$file")" != "$sum" ]; then
+        say "differs=$path"
+    elif [ "$path" != "$DAEMON_JSON" ] && { [ -L "$file" ] || [ "$(stat -c '%a %U:%G' "$file")" != "${mode#0} $owner" ]; }; then
         say "differs=$path"
     fi
 done
-if [ -f "$HOME_DIR/staged/stamp" ]; then say staged=true; fi
+if [ -f "$ROOT$STAGED/stamp" ]; then say staged=true; fi
+if [ -f "$HOME_DIR/rollback/complete" ]; then say begun=true; fi
 say "applied=$(cat "$HOME_DIR/applied" 2>/dev/null || :)"

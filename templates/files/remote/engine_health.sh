@@ -4,7 +4,8 @@ DEADLINE={{ deadline_seconds }}
 
 docker=$ENGINE/current/bin/docker
 [ -x "$docker" ] || docker=$(command -v docker) || fail 13 "no docker client on this host"
-export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG="$HOME_DIR/no-docker-config"
+at=$(socket) || fail 13 "no engine on this host"
+export DOCKER_HOST="unix://$at" DOCKER_CONFIG="$HOME_DIR/no-docker-config"
 unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_API_VERSION
 ask() { timeout "$DEADLINE" "$docker" "$@" </dev/null; }
 # The braces are apart so that no template language takes them for its own.

@@ -8,5 +8,5 @@ cmp -s "$key" "$ROOT/etc/ssh/ssh_host_ed25519_key" || fail 1 "sshd does not use 
 rm -f -- "$key"
 rm -f -- "$key.pub"
 rmdir "$HOME_DIR/ssh" 2>/dev/null || :
-settle "$HOME_DIR"
+flush "$HOME_DIR"
 say "done"

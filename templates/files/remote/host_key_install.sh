@@ -2,17 +2,11 @@
 key=$HOME_DIR/ssh/pending
 host=$ROOT/etc/ssh/ssh_host_ed25519_key
 [ -s "$key" ] || fail 1 "no pending host key"
-put() {
-    cp "$1" "$2.$$"
-    chmod "$3" "$2.$$"
-    settle "$2.$$"
-    mv -fT "$2.$$" "$2"
-}
 answer=already-so
 if ! cmp -s "$key" "$host" || ! cmp -s "$key.pub" "$host.pub"; then
-    put "$key" "$host" 0600
-    put "$key.pub" "$host.pub" 0644
-    settle "${host%/*}"
+    put "$host" 0600 root:root <"$key"
+    put "$host.pub" 0644 root:root <"$key.pub"
+    flush "${host%/*}"
     answer=done
 fi
 # Also where the files were there: who put them may have been killed before this.

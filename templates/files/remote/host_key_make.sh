@@ -7,13 +7,13 @@ if [ ! -s "$key.pub" ] || [ ! -s "$key" ]; then
     drop_strays "$key"
     new=$key.$$
     mkdir "$new"
-    trap 'rm -rf -- "$new"' EXIT
+    scratch=$new
     ssh-keygen -q -t ed25519 -N '' -C '' -f "$new/key" </dev/null >&2
-    settle "$new/key" "$new/key.pub"
+    flush "$new/key" "$new/key.pub"
     # The private half last: a key is there once both are.
     mv -f "$new/key.pub" "$key.pub"
     mv -f "$new/key" "$key"
-    settle "$HOME_DIR/ssh"
+    flush "$HOME_DIR/ssh"
     answer=done
 fi
 say "public=$(cut -d ' ' -f 1,2 "$key.pub")"

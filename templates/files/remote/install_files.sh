@@ -6,15 +6,16 @@ open_dir "$HOME_DIR"
 drop_strays "$HOME_DIR/.install"
 new=$HOME_DIR/.install.$$
 mkdir "$new"
-trap 'rm -rf -- "$new"' EXIT
-if ! why=$(tar --no-same-owner -xf - -C "$new" 2>&1); then fail 11 "the files did not arrive whole: $why"; fi
+scratch=$new
+if ! why=$(tar --no-same-owner -xf - -C "$new" 2>&1); then fail 11 "the files arrived incomplete: $why"; fi
 
 # Everything is checked before anything is touched.
 printf '%s\n' "$FILES" | while read -r sum mode owner path; do
     [ -n "$sum" ] || continue
-    [ -f "$new/$sum" ] && [ "$(sum_of "$new/$sum")" = "$sum" ] || fail 11 "$path did not arrive whole"
+    [ -f "$new/$sum" ] && [ "$(sum_of "$new/$sum")" = "$sum" ] || fail 11 "$path arrived incomplete"
 done || exit $?
 
+take_turn
 printf '%s\n' "$FILES" | {
     answer=already-so
     while read -r sum mode owner path; do
@@ -28,16 +29,8 @@ printf '%s\n' "$FILES" | {
             fi
             continue
         fi
-        dir=$(dirname "$path")
-        open_dir "$dir"
-        drop_strays "$dir/.machine-install"
-        beside=$dir/.machine-install.$$
-        cp "$new/$sum" "$beside"
-        chown "$owner" "$beside"
-        chmod "$mode" "$beside"
-        settle "$beside"
-        mv -fT "$beside" "$path"
-        settle "$dir"
+        put "$path" "$mode" "$owner" <"$new/$sum"
+        flush "$(dirname "$path")"
         say "changed=${path#"$ROOT"}"
         answer=done
     done

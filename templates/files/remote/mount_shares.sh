@@ -33,16 +33,13 @@ grep -E '^machine-[0-9a-f]+ ' "$fstab" | while read -r name target _; do
     if mounted "$name" "$target" && ! why=$(umount "$(plain "$target")" 2>&1); then fail 1 "$why"; fi
     rmdir -- "$(plain "$target")" 2>/dev/null || :
 done || exit $?
-new=$fstab.machine.$$
-drop_strays "$fstab.machine"
+new=$fstab.new.$$
+drop_strays "$fstab.new"
+scratch=$new
 grep -Ev '^machine-[0-9a-f]+ ' "$fstab" >"$new" || :
 [ -z "$LINES" ] || printf '%s\n' "$LINES" >>"$new"
-if cmp -s "$new" "$fstab"; then
-    rm -f -- "$new"
-else
-    chmod 0644 "$new"
-    settle "$new"
-    mv -fT "$new" "$fstab"
+if ! cmp -s "$new" "$fstab"; then
+    put "$fstab" 0644 root:root <"$new"
     [ -n "$ROOT" ] || systemctl daemon-reload
 fi
 printf '%s\n' "$LINES" | while read -r name target _; do

@@ -32,9 +32,9 @@ fi
 
 new=$ENGINE/.tmp.$DIGEST.$$
 mkdir "$new"
-trap 'rm -rf -- "$new"' EXIT
-if ! why=$(tar --no-same-owner -xzf - -C "$new" 2>&1); then fail 11 "the bundle did not arrive whole: $why"; fi
-if ! why=$(cd "$new" && printf '%s\n' "$SUMS" | sha256sum -c --quiet - 2>&1); then fail 11 "the bundle did not arrive whole: $why"; fi
+scratch=$new
+if ! why=$(tar --no-same-owner -xzf - -C "$new" 2>&1); then fail 11 "the bundle arrived incomplete: $why"; fi
+if ! why=$(cd "$new" && printf '%s\n' "$SUMS" | sha256sum -c --quiet - 2>&1); then fail 11 "the bundle arrived incomplete: $why"; fi
 wanted=$(printf '%s\n' "$SUMS" | grep -c .)
 found=$(find "$new" -type f ! -path "$new/manifest.json" | wc -l)
 [ "$wanted" -eq "$found" ] || fail 11 "the bundle holds $found files, $wanted were announced"
@@ -48,13 +48,12 @@ chmod -R u+rwX,go-w,a+rX "$new"
 try_programs "$new"
 
 take_turn
-trap 'rm -rf -- "$new"; end_turn' EXIT
 # One that went on without its connection may have brought it meanwhile.
 if [ -d "$target" ] && matches "$target"; then
     say already-so
     exit 0
 fi
-settle -f "$new"
+flush -f "$new"
 # A damaged folder of the same name makes way; programs that run from it keep their files.
 if [ -e "$target" ]; then
     old=$ENGINE/.tmp.old.$$
@@ -64,5 +63,5 @@ if [ -e "$target" ]; then
 else
     mv -T "$new" "$target"
 fi
-settle "$ENGINE"
+flush "$ENGINE"
 say "done"

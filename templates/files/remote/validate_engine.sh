@@ -13,7 +13,7 @@ open_dir "$HOME_DIR"
 drop_strays "$HOME_DIR/.validate"
 new=$HOME_DIR/.validate.$$
 mkdir "$new"
-trap 'rm -rf -- "$new"' EXIT
+scratch=$new
 cat >"$new/daemon.json"
 if ! "$bin/dockerd" --help 2>&1 </dev/null | grep -q -- --validate; then
     say cannot-tell # 20.10

@@ -1,5 +1,7 @@
 //! `machine active`: the machine this shell's docker client talks to.
 
+use machine_host::record::Power;
+
 use crate::env_vars;
 use crate::error::CommandError;
 use crate::session::Session;
@@ -20,7 +22,7 @@ pub(crate) fn run(session: &Session, _args: &ActiveArgs) -> Result<(), CommandEr
     let host = env_vars::DOCKER_HOST.get().ok_or_else(|| none().cause("DOCKER_HOST is not set"))?;
     for entry in session.store()?.list()? {
         // Two may have had the same address, one after the other: the one that is off is not it.
-        let on = entry.record.ok().filter(|record| record.power.as_deref() != Some("stopped"));
+        let on = entry.record.ok().filter(|record| record.power != Some(Power::Stopped));
         if on.and_then(|record| record.endpoint).is_some_and(|endpoint| endpoint.url() == host) {
             return session.out.line(entry.name.as_str());
         }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use machine_base::Kind;
 use machine_engine::{Arch, Bundle, Cache, Progress, Source};
 use machine_provision::Event;
 use serde_json::{Value, json};
 
-use crate::error::{CommandError, Kind};
+use crate::error::CommandError;
 use crate::output;
 use crate::output::document::{Column, ListingArgs};
 use crate::report::ReportArgs;
@@ -23,11 +24,11 @@ pub(crate) struct BundleArgs {
 
 #[derive(Debug, Subcommand)]
 enum BundleCommand {
-    /// Build a bundle anew: from debian[:SUITE], docker[:SUITE], tgz:PATH, tgz:URL or dir:PATH
+    /// Rebuild a bundle: from debian[:SUITE], docker[:SUITE], tgz:PATH, tgz:URL or dir:PATH
     Build {
         /// Where the engine comes from [default: debian:trixie where this computer knows a Debian archive, else docker]
         source: Option<String>,
-        /// Processor it shall run on: amd64, arm64, … [default: this computer's]
+        /// Processor to build it for: amd64, arm64, … [default: this computer's]
         #[arg(long)]
         arch: Option<String>,
         /// Checksum of a tgz: source
@@ -38,13 +39,13 @@ enum BundleCommand {
     },
     /// List the bundles kept here
     Ls(ListingArgs),
-    /// Hold bundles against their checksums
+    /// Verify the checksums of bundles
     Verify {
         /// Names, or beginnings of digests [default: all]
         #[arg(value_name = "BUNDLE")]
         bundles: Vec<String>,
     },
-    /// Take in a bundle that was exported elsewhere
+    /// Import a bundle that was exported elsewhere
     Import {
         /// The .tar.gz
         file: PathBuf,
@@ -56,7 +57,7 @@ enum BundleCommand {
         /// The .tar.gz [default: the bundle's name, here]
         file: Option<PathBuf>,
     },
-    /// Take the docker client out of a bundle, for this computer; prints where it is
+    /// Extract the docker client from a bundle, for this computer; prints its path
     Client {
         /// The file [default: ~/.local/bin/docker]
         file: Option<PathBuf>,
@@ -70,12 +71,12 @@ enum BundleCommand {
         #[arg(value_name = "BUNDLE", required = true)]
         bundles: Vec<String>,
     },
-    /// Choose the bundle that new machines get where nothing else is said
+    /// Choose the default bundle of new machines
     Use {
         /// Name, or beginning of a digest
         #[arg(required_unless_present = "clear")]
         bundle: Option<String>,
-        /// Take the choice back
+        /// Clear the choice
         #[arg(long, conflicts_with = "bundle")]
         clear: bool,
         /// With --clear: only for this processor
@@ -111,14 +112,14 @@ pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandErro
         BundleCommand::Verify { bundles } => verify(&cache, &bundles),
         BundleCommand::Import { file } => session.out.line(&cache.import(&file)?.manifest.name),
         BundleCommand::Export { bundle, file } => {
-            let bundle = find(&cache, &bundle)?;
+            let bundle = cache.find(&bundle)?;
             let file = file.unwrap_or_else(|| PathBuf::from(bundle.manifest.file_name()));
             cache.export(&bundle, &file)?;
             session.out.line(&file.display().to_string())
         }
         BundleCommand::Client { file, bundle } => client(session, &cache, file, bundle.as_deref()),
         BundleCommand::Rm { bundles } => {
-            let bundles = bundles.iter().map(|name| find(&cache, name)).collect::<Result<Vec<_>, _>>()?;
+            let bundles = bundles.iter().map(|name| cache.find(name)).collect::<Result<Vec<_>, _>>()?;
             for bundle in bundles {
                 cache.remove(&bundle)?;
                 output::say(&format!("{}: removed", bundle.manifest.name));
@@ -126,7 +127,7 @@ pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandErro
             Ok(())
         }
         BundleCommand::Use { bundle: Some(name), .. } => {
-            let bundle = find(&cache, &name)?;
+            let bundle = cache.find(&name)?;
             cache.set_default(&bundle)?;
             output::say(&format!("{}: used for new machines ({})", bundle.manifest.name, bundle.manifest.arch));
             Ok(())
@@ -144,21 +145,9 @@ pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandErro
     }
 }
 
-/// A bundle by name or digest; one that is not there is "no such thing", as with machines.
-fn find(cache: &Cache, name: &str) -> Result<Bundle, CommandError> {
-    cache.find(name).map_err(|e| {
-        let kind = match e {
-            machine_engine::Error::NoSuchBundle(_) => Kind::NotFound,
-            machine_engine::Error::Ambiguous { .. } => Kind::Usage,
-            _ => Kind::Failure,
-        };
-        CommandError::from(e).of(kind)
-    })
-}
-
 fn client(session: &Session, cache: &Cache, file: Option<PathBuf>, name: Option<&str>) -> Result<(), CommandError> {
     let bundle = match name {
-        Some(name) => find(cache, name)?,
+        Some(name) => cache.find(name)?,
         None => for_new_machines(session, cache)?,
     };
     let file = match file {
@@ -189,13 +178,13 @@ fn for_new_machines(session: &Session, cache: &Cache) -> Result<Bundle, CommandE
 /// This computer's processor.
 fn here() -> Result<Arch, CommandError> {
     Arch::here().ok_or_else(|| {
-        CommandError::usage("this computer's processor is none that engines are built for")
+        CommandError::usage("no engines are built for this computer's processor")
             .hint("name one with --arch: amd64 or arm64")
     })
 }
 
 fn parse_arch(text: &str) -> Result<Arch, CommandError> {
-    text.parse().map_err(|e: machine_engine::Error| CommandError::from(e).of(Kind::Usage))
+    Ok(text.parse().map_err(machine_engine::Error::from)?)
 }
 
 fn build(
@@ -209,7 +198,7 @@ fn build(
     let mut env = world::build_env(session)?;
     env.tgz_sha256 = sha256;
     let source: Source = match source {
-        Some(text) => text.parse().map_err(|e: machine_engine::Error| CommandError::from(e).of(Kind::Usage))?,
+        Some(text) => text.parse()?,
         None => machine_engine::default_source(&env),
     };
     let arch = match arch {
@@ -287,7 +276,7 @@ fn verify(cache: &Cache, names: &[String]) -> Result<(), CommandError> {
     let bundles = if names.is_empty() {
         cache.list()?
     } else {
-        names.iter().map(|name| find(cache, name)).collect::<Result<Vec<_>, _>>()?
+        names.iter().map(|name| cache.find(name)).collect::<Result<Vec<_>, _>>()?
     };
     let mut codes = Vec::new();
     for bundle in bundles {

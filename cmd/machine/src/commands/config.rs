@@ -16,5 +16,5 @@ pub(crate) struct ConfigArgs {
 pub(crate) fn run(session: &Session, args: &ConfigArgs) -> Result<(), CommandError> {
     let machine = session.machine(args.name.name.as_deref())?.reachable()?;
     let flags = client::docker_flags(&machine.record, &machine.paths)?;
-    session.out.line(&flags.join("\n"))
+    session.out.text(&(flags.join("\n") + "\n"))
 }

@@ -2,20 +2,20 @@
 
 use clap::{ArgMatches, ValueEnum};
 use machine_driver::AnyDriver;
-use machine_host::record::{EngineSettings, Foreign, TlsKey};
-use machine_host::{HostName, Store};
+use machine_host::spec::{DriverSpec, EngineSpec, TlsSpec};
+use machine_host::{HostName, Spec, Store};
 use machine_provision::operations::{self, CreateRequest, Created, OnFailure};
 use serde_json::Value;
 
 use super::create_plan;
 use crate::drivers::BuiltIn;
-use crate::engine_args::{EngineArgs, list, registry_cas};
+use crate::engine_args::{self, SpecArgs};
 use crate::error::CommandError;
 use crate::output::document::DocumentFormat;
 use crate::report::ReportArgs;
 use crate::session::{Session, parse_name};
 use crate::settings::{self, Choice};
-use crate::{env_vars, operation, world};
+use crate::{env_vars, operation};
 
 /// Create machines, or go on where an earlier create stopped
 ///
@@ -29,29 +29,14 @@ pub(crate) struct CreateArgs {
     /// Where to make them; its options appear with it [env: MACHINE_DRIVER] [default: qemu]
     #[arg(short, long, value_name = "DRIVER", add = clap_complete::engine::ArgValueCandidates::new(driver_candidates))]
     driver: Option<String>,
-    /// Print what would be made and what it would cost, and make nothing [default form: yaml]
+    /// Print what would be created and what it would cost, and create nothing [default form: yaml]
     #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "yaml")]
     dry_run: Option<DocumentFormat>,
     /// What to do with what a failed create has made
     #[arg(long, value_enum, default_value = "keep", value_name = "WHAT")]
     on_failure: OnFailureArg,
     #[command(flatten)]
-    engine: EngineArgs,
-    /// Engine to install: a name of `machine bundle ls`, or a source such as debian:trixie
-    #[arg(long, value_name = "BUNDLE", help_heading = "Engine options")]
-    engine_bundle: Option<String>,
-    /// Keep an engine that is on the host already: add TLS, never upgrade it
-    #[arg(long, conflicts_with = "replace", help_heading = "Engine options")]
-    adopt: bool,
-    /// Put our engine in the place of one that is on the host already, or take a host over from another store
-    #[arg(long, help_heading = "Engine options")]
-    replace: bool,
-    /// Further name or address in the server's certificate
-    #[arg(long, value_name = "NAME|IP", help_heading = "TLS options")]
-    tls_san: Vec<String>,
-    /// Kind of the certificates' keys
-    #[arg(long, value_enum, default_value = "ecdsa", value_name = "KIND", help_heading = "TLS options")]
-    tls_key: TlsKeyArg,
+    spec: SpecArgs,
     #[command(flatten)]
     report: ReportArgs,
     // Of docker-machine: engines come from bundles here, so there is nothing to install from.
@@ -71,15 +56,6 @@ enum OnFailureArg {
     Keep,
     /// Remove it
     Remove,
-}
-
-/// See [`TlsKey`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TlsKeyArg {
-    /// ECDSA P-256
-    Ecdsa,
-    /// RSA, for old clients
-    Rsa,
 }
 
 pub(crate) fn driver_candidates() -> Vec<clap_complete::engine::CompletionCandidate> {
@@ -129,7 +105,7 @@ fn names(typed: &[String]) -> Result<Vec<HostName>, CommandError> {
 fn refuse_existing(store: &Store, names: &[HostName]) -> Result<(), CommandError> {
     match names.iter().find(|name| store.exists(name)) {
         Some(name) => Err(CommandError::failure(format!("Docker machine \"{name}\" already exists"))
-            .hint(format!("`machine create {name}`, under our own name, goes on with a half-made machine"))),
+            .hint(format!("`machine create {name}`, under our own name, finishes a half-made machine"))),
         None => Ok(()),
     }
 }
@@ -144,7 +120,7 @@ fn request(
 ) -> Result<CreateRequest, CommandError> {
     if args.swarm || args.swarm_master {
         return Err(CommandError::usage("classic Swarm is no longer a part of the engine")
-            .hint("leave the --swarm flags away; `docker swarm init` works on the finished machine"));
+            .hint("leave out the --swarm flags; `docker swarm init` works on the finished machine"));
     }
     if args.engine_install_url.is_some() {
         crate::output::say(
@@ -152,12 +128,14 @@ fn request(
         );
     }
     let choice = choice.ok_or_else(|| CommandError::failure("a fault in this program: create without a driver"))?;
-    let working_dir = world::working_dir()?;
     let driver = BuiltIn.find(&choice.name);
+    if let Some(driver) = driver {
+        settings::check_words(driver, matches)?;
+    }
     let typed = typed_settings(driver, matches);
     let (name, settings) = match driver {
         Some(driver) if typed || choice.typed || !all_exist(session, names) => {
-            (choice.name, driver.settings(matches, &working_dir).map_err(CommandError::from))
+            (choice.name, settings::configure(driver, matches))
         }
         // Machines that are there already need neither driver nor settings.
         _ if !choice.typed && all_exist(session, names) => (choice.name, Ok(Value::Null)),
@@ -168,17 +146,11 @@ fn request(
         Err(_) if !typed && all_exist(session, names) => Value::Null,
         other => other?,
     };
+    let (engine, tls) = spec(&args.spec, matches)?;
     Ok(CreateRequest {
         name: names.first().cloned().ok_or_else(|| CommandError::usage("no machine name specified"))?,
-        driver: name,
-        settings,
+        spec: Spec { driver: DriverSpec { name, settings }, engine, tls },
         secrets: driver.map(|driver| settings::secrets(driver, matches)).transpose()?.unwrap_or_default(),
-        engine: engine(args, matches, &working_dir)?,
-        tls_sans: args.tls_san.clone(),
-        tls_key: match args.tls_key {
-            TlsKeyArg::Ecdsa => TlsKey::Ecdsa,
-            TlsKeyArg::Rsa => TlsKey::Rsa,
-        },
         on_failure: match args.on_failure {
             OnFailureArg::Keep => OnFailure::Keep,
             OnFailureArg::Remove => OnFailure::Remove,
@@ -193,52 +165,16 @@ fn all_exist(session: &Session, names: &[HostName]) -> bool {
 
 /// Whether anything that a record holds was typed.
 fn typed_settings(driver: Option<&dyn AnyDriver>, matches: &ArgMatches) -> bool {
-    let own = [
-        "engine_opt",
-        "engine_label",
-        "engine_env",
-        "engine_insecure_registry",
-        "engine_registry_mirror",
-        "engine_registry_ca",
-        "engine_storage_driver",
-        "engine_bundle",
-        "adopt",
-        "replace",
-        "tls_san",
-        "tls_key",
-    ];
-    own.iter().any(|id| settings::typed(matches, id))
-        || driver.is_some_and(|driver| settings::any_typed(driver, matches))
+    engine_args::any_typed::<SpecArgs>(matches) || driver.is_some_and(|driver| settings::any_typed(driver, matches))
 }
 
-fn engine(
-    args: &CreateArgs,
-    matches: &ArgMatches,
-    working_dir: &std::path::Path,
-) -> Result<EngineSettings, CommandError> {
-    let engine = args.engine.clone();
+fn spec(args: &SpecArgs, matches: &ArgMatches) -> Result<(EngineSpec, TlsSpec), CommandError> {
+    let mut args = args.clone();
     // Flags are never split; the variable is a list with commas.
-    let mirrors = match env_vars::ENGINE_REGISTRY_MIRROR.get() {
-        Some(mirrors) if !settings::typed(matches, "engine_registry_mirror") => {
-            Some(mirrors.split(',').map(|mirror| mirror.trim().to_owned()).collect())
-        }
-        _ => engine.engine_registry_mirror,
-    };
-    let cas = list(engine.engine_registry_ca).unwrap_or_default();
-    Ok(EngineSettings {
-        opts: list(engine.engine_opt).unwrap_or_default(),
-        labels: list(engine.engine_label).unwrap_or_default(),
-        env: list(engine.engine_env).unwrap_or_default(),
-        insecure_registries: list(engine.engine_insecure_registry).unwrap_or_default(),
-        registry_mirrors: list(mirrors).unwrap_or_default(),
-        registry_cas: registry_cas(&cas, working_dir)?,
-        storage_driver: engine.engine_storage_driver.filter(|name| !name.is_empty()),
-        bundle: args.engine_bundle.clone(),
-        foreign: match (args.adopt, args.replace) {
-            (true, _) => Some(Foreign::Adopt),
-            (_, true) => Some(Foreign::Replace),
-            _ => None,
-        },
-        ..EngineSettings::default()
-    })
+    if let Some(mirrors) = env_vars::ENGINE_REGISTRY_MIRROR.get()
+        && !settings::typed(matches, "engine_registry_mirror")
+    {
+        args.engine.engine_registry_mirror = Some(mirrors.split(',').map(|mirror| mirror.trim().to_owned()).collect());
+    }
+    args.spec()
 }

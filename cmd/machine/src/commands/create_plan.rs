@@ -45,7 +45,7 @@ pub(crate) fn run(
 fn in_words(plan: &CreatePlan) -> String {
     match (&plan.stage, &plan.told) {
         (Stage::AlreadySo, _) => "already so".to_owned(),
-        (Stage::GoesOn(step), _) => format!("would go on at {step}; nothing was done"),
+        (Stage::GoesOn(step), _) => format!("would continue at {step}; nothing was done"),
         (Stage::New, Some(told)) => format!("{told}; nothing was made"),
         (Stage::New, None) => "nothing was made".to_owned(),
     }

@@ -5,11 +5,12 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Subcommand, ValueEnum};
+use machine_base::Kind;
 use machine_host::secrets::{Access, Credential, Keeper, Variables};
 use machine_host::{CredentialName, Credentials, Reference, ResolveEnv, Secret, Store, resolve};
 use serde_json::{Value, json};
 
-use crate::error::{CommandError, Kind};
+use crate::error::CommandError;
 use crate::output;
 use crate::output::document::{self, Column, DocumentFormat, format_rows};
 use crate::report::Report;
@@ -34,7 +35,7 @@ pub(crate) struct CredentialsArgs {
 enum CredentialsCommand {
     /// Keep a secret, read from the terminal without echo or from standard input; prints the reference to it
     Set {
-        /// What it shall be called, e.g. the provider's name
+        /// Its name, e.g. the provider's
         name: String,
         /// Where it is kept
         #[arg(long, value_enum, value_name = "WHERE", default_value = "keyring")]
@@ -57,11 +58,11 @@ enum CredentialsCommand {
         /// Names
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
-        /// Even where machines use them, or where the keyring cannot be reached
+        /// Even if machines use them, or the keyring cannot be reached
         #[arg(short, long)]
         force: bool,
     },
-    /// See whether they can be read; nothing is shown of them
+    /// Check whether they can be read; none is shown
     Test {
         /// Names, or references [default: all, and the keyring itself]
         #[arg(value_name = "NAME|REFERENCE")]
@@ -74,7 +75,7 @@ enum CredentialsCommand {
 enum KeepIn {
     /// The system's keyring
     Keyring,
-    /// The Linux kernel's keyring: forgotten at the end of the session
+    /// The Linux kernel's keyring: lost at the end of the session
     Kernel,
     /// A file in the store, encrypted under a passphrase
     File,
@@ -113,7 +114,11 @@ pub(crate) fn run(session: &Session, args: CredentialsArgs) -> Result<(), Comman
 /// What resolving may use in this run: people are asked only where there is a terminal, and with nothing moving on it.
 pub(crate) fn resolve_env(store: &Store, may_prompt: bool, report: Option<&Report>) -> ResolveEnv {
     let credentials = Credentials::new(store.paths());
-    let access = if may_prompt && has_terminal() { Access::asking() } else { Access::quiet() };
+    let access = match may_prompt {
+        true if has_terminal() => Access::asking(),
+        true => Access::unattended(),
+        false => Access::quiet(),
+    };
     let var: Variables = Arc::new(secret_vars::get);
     let withhold = vec![env_vars::MACHINE_CREDENTIALS_PASSPHRASE.name.to_owned()];
     let env = ResolveEnv { var, credentials, access, withhold };
@@ -237,7 +242,7 @@ fn rm(session: &Session, names: &[String], force: bool) -> Result<(), CommandErr
         let result = match used {
             Some(machines) => {
                 Err(CommandError::failure(format!("credential \"{name}\" is used by {}", machines.join(", ")))
-                    .hint("`-f` removes it all the same"))
+                    .hint("`-f` removes it anyway"))
             }
             None => remove(&env, &name, force),
         };
@@ -256,7 +261,7 @@ fn remove(env: &ResolveEnv, name: &CredentialName, force: bool) -> Result<(), Co
         Ok(false) => Err(CommandError::new(Kind::NotFound, format!("there is no credential \"{name}\""))
             .hint("`machine credentials ls` lists them")),
         Err(error) if force && env.credentials.forget(name)? => {
-            output::say(&format!("{name}: forgotten; its keeper may still have it: {error}"));
+            output::say(&format!("{name}: no longer listed; its keeper may still have it: {error}"));
             Ok(())
         }
         Err(error) => Err(error.into()),

@@ -8,16 +8,15 @@ use crate::config::Config;
 use crate::drivers::BuiltIn;
 use crate::error::CommandError;
 use crate::output::document::{self, Column, DocumentFormat, format_rows};
-use crate::output::table;
 use crate::report::ReportArgs;
 use crate::session::Session;
 use crate::{external, operation, settings};
 
-/// See what is missing on this computer, and what installs it
+/// Check what is missing on this computer, and how to install it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "No host and no provider is asked: `machine ls` does that. Ends with 1 where something is bad.")]
 pub(crate) struct DoctorArgs {
-    /// Put right what is ours: ssh_config and docker contexts that name old places, watchers that died
+    /// Repair our own files: ssh_config and docker contexts with old addresses, watchers that died
     #[arg(long)]
     fix: bool,
     /// Look at what these drivers need [default: the driver of `create`, and those of machines]
@@ -44,14 +43,17 @@ const COLUMNS: &[Column] = &[
 
 const TABLE: &str = "table {{.Part}}\t{{.What}}\t{{.Verdict}}\t{{.Detail}}";
 
-const SSH: Package = Package {
-    debian: "openssh-client",
-    fedora: "openssh-clients",
-    arch: "openssh",
-    suse: "openssh-clients",
-    alpine: "openssh-client",
-    brew: "openssh",
-};
+/// What brings `ssh`.
+fn ssh_package() -> Package {
+    Package {
+        debian: "openssh-client".to_owned(),
+        fedora: "openssh-clients".to_owned(),
+        arch: "openssh".to_owned(),
+        suse: "openssh-clients".to_owned(),
+        alpine: "openssh-client".to_owned(),
+        brew: "openssh".to_owned(),
+    }
+}
 
 pub(crate) fn run(session: &Session, args: &DoctorArgs) -> Result<(), CommandError> {
     let store = session.store()?;
@@ -84,7 +86,7 @@ fn drivers(typed: &[String], store: &machine_host::Store) -> Result<Vec<String>,
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     if let Some(unknown) = typed.iter().find(|name| BuiltIn.find(name).is_none()) {
-        return Err(CommandError::usage(format!("there is no driver \"{unknown}\""))
+        return Err(CommandError::usage(format!("unknown driver \"{unknown}\""))
             .hint(format!("the drivers are {}", BuiltIn.names().join(", "))));
     }
     Ok(names)
@@ -99,7 +101,7 @@ fn programs() -> Vec<Examined> {
     let docker = one("docker", "nothing here talks to machines' engines");
     let docker = if docker.verdict == Verdict::Fine { docker } else { docker.remedy("machine bundle client") };
     let ssh = one("ssh", "machine ssh uses its own client, which knows no options of ssh");
-    let ssh = if ssh.verdict == Verdict::Fine { ssh } else { ssh.package(SSH) };
+    let ssh = if ssh.verdict == Verdict::Fine { ssh } else { ssh.package(ssh_package()) };
     [docker, ssh].into_iter().map(|finding| Examined { part: "programs".to_owned(), finding }).collect()
 }
 
@@ -127,14 +129,14 @@ impl Installer {
         ALL.into_iter().find(|(program, _)| external::find(program)).map(|(_, installer)| installer)
     }
 
-    fn name(self, package: Package) -> &'static str {
+    fn name(self, package: &Package) -> &str {
         match self {
-            Self::Apt => package.debian,
-            Self::Dnf => package.fedora,
-            Self::Pacman => package.arch,
-            Self::Zypper => package.suse,
-            Self::Apk => package.alpine,
-            Self::Brew => package.brew,
+            Self::Apt => &package.debian,
+            Self::Dnf => &package.fedora,
+            Self::Pacman => &package.arch,
+            Self::Zypper => &package.suse,
+            Self::Apk => &package.alpine,
+            Self::Brew => &package.brew,
         }
     }
 
@@ -162,7 +164,8 @@ fn is_root() -> bool {
 
 /// What mends a finding, in one line.
 fn remedy(finding: &Finding, installer: Option<Installer>) -> Option<String> {
-    let install = finding.package.zip(installer).map(|(package, installer)| installer.command(installer.name(package)));
+    let install =
+        finding.package.as_ref().zip(installer).map(|(package, installer)| installer.command(installer.name(package)));
     install.or_else(|| finding.remedy.clone())
 }
 
@@ -171,7 +174,8 @@ fn what_to_do(found: &[Examined], installer: Option<Installer>) -> String {
     let open = || found.iter().map(|one| &one.finding).filter(|finding| finding.verdict != Verdict::Fine);
     let mut lines = Vec::new();
     if let Some(installer) = installer {
-        let mut names: Vec<&str> = open().filter_map(|f| f.package).map(|package| installer.name(package)).collect();
+        let mut names: Vec<&str> =
+            open().filter_map(|f| f.package.as_ref()).map(|package| installer.name(package)).collect();
         names.retain(|name| !name.is_empty());
         names.sort_unstable();
         names.dedup();
@@ -202,7 +206,7 @@ fn fields(one: &Examined, installer: Option<Installer>) -> Value {
         "Part": one.part,
         "What": one.finding.what,
         "Verdict": verdict(&one.finding),
-        "Detail": table::cell(&one.finding.detail),
+        "Detail": one.finding.detail,
         "Remedy": remedy(&one.finding, installer).unwrap_or_default(),
     })
 }

@@ -17,7 +17,7 @@ pub(crate) struct EnvArgs {
     /// Shell to write for [default: that of SHELL]
     #[arg(long, value_parser = PossibleValuesParser::new(Shell::NAMES.iter().copied().chain(["pwsh", "csh", "nu", "dash", "ksh"])), hide_possible_values = true, value_name = "bash|zsh|sh|fish|powershell|cmd|tcsh|emacs|nushell")]
     shell: Option<String>,
-    /// Take the variables away again
+    /// Unset the variables
     #[arg(short, long, conflicts_with = "name")]
     unset: bool,
     /// Add the machine's address to NO_PROXY

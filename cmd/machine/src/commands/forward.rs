@@ -7,7 +7,6 @@ use crate::error::CommandError;
 use crate::names::OneName;
 use crate::operation;
 use crate::output::document::{self, Column, DocumentFormat, format_rows};
-use crate::output::table;
 use crate::report::ReportArgs;
 use crate::session::Session;
 
@@ -16,10 +15,13 @@ use crate::session::Session;
 pub(crate) struct ForwardArgs {
     #[command(flatten)]
     name: OneName,
+    /// Forward ports below 1024 too, from now on; `--low-ports=false` takes that back
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    low_ports: Option<bool>,
     /// Go template for each row, or `table …` with titles
     #[arg(short, long, value_name = "TEMPLATE", conflicts_with = "output")]
     format: Option<String>,
-    /// One document, with everything that is known
+    /// One document with all details
     #[arg(short, long, value_enum)]
     output: Option<DocumentFormat>,
     #[command(flatten)]
@@ -29,8 +31,9 @@ pub(crate) struct ForwardArgs {
 pub(crate) fn run(session: &Session, args: &ForwardArgs) -> Result<(), CommandError> {
     let store = session.store()?;
     let name = session.name(&store, args.name.name.as_deref())?;
+    let low_ports = args.low_ports;
     let forwards = operation::run(session, store, &args.report, |world, _| async move {
-        Ok(operations::forward(&world, &name).await?)
+        Ok(operations::forward(&world, &name, low_ports).await?)
     })?;
     match args.output {
         Some(form) => {
@@ -54,7 +57,7 @@ const TABLE: &str = "table {{.Local}}\t{{.Remote}}\t{{.Container}}\t{{.Note}}";
 
 /// The engine first, then ports carried, then those that are not and why.
 fn rows(forwards: &Forwards) -> Vec<Value> {
-    let row = |local: String, remote: String, container: &str, note: &str| json!({"Local": local, "Remote": remote, "Container": table::cell(container), "Note": table::cell(note)});
+    let row = |local: String, remote: String, container: &str, note: &str| json!({"Local": local, "Remote": remote, "Container": container, "Note": note});
     let note = forwards.trouble.as_deref().unwrap_or("the engine, with the machine's certificates");
     let engine = row(format!("127.0.0.1:{}", forwards.engine_port), "engine".to_owned(), "-", note);
     let carried = forwards.forwards.iter().map(|forward| {
@@ -68,5 +71,7 @@ fn rows(forwards: &Forwards) -> Vec<Value> {
     let refused = forwards.refusals.iter().map(|refusal| {
         row("-".to_owned(), refusal.port.to_string(), &refusal.container, &format!("not forwarded: {}", refusal.reason))
     });
-    std::iter::once(engine).chain(carried).chain(refused).collect()
+    let unlisted = (forwards.unlisted > 0)
+        .then(|| row("-".to_owned(), "-".to_owned(), "-", &format!("not forwarded: {} more ports", forwards.unlisted)));
+    std::iter::once(engine).chain(carried).chain(refused).chain(unlisted).collect()
 }

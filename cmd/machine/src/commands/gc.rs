@@ -1,22 +1,23 @@
-//! `machine gc`: things at providers that no machine owns, and machines that no provider knows.
+//! `machine gc`: resources at providers that no machine owns, and machines that no provider knows.
 
-use machine_driver::Power;
+use machine_base::Kind;
+use machine_driver::{Ability, Power};
 use machine_provision::World;
-use machine_provision::operations::{self, Deleted, Found, GcOptions, Left, NewAccount, Why};
+use machine_provision::operations::{self, Deleted, Found, GcOptions, NewAccount, Orphan, OrphanReason};
 use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::drivers::BuiltIn;
-use crate::error::{CommandError, Kind, exit_code};
+use crate::error::{CommandError, exit_code};
 use crate::output::document::{self, Column, DocumentFormat, format_rows};
 use crate::report::{Report, ReportArgs};
 use crate::session::Session;
 use crate::settings;
 use crate::{operation, world};
 
-/// List what is left over: things at providers without a machine here, and machines that are gone there
+/// List what is left over: resources at providers without a machine here, and machines that no longer exist there
 ///
-/// The providers asked are those of the machines here, and those whose credentials are to be had. Nothing is deleted without
+/// The providers asked are those of the machines here, and those whose credentials are available. Nothing is deleted without
 /// --delete.
 #[derive(Debug, clap::Args)]
 pub(crate) struct GcArgs {
@@ -65,49 +66,49 @@ pub(crate) fn run(session: &Session, args: &GcArgs) -> Result<(), CommandError> 
     let store = session.store()?;
     if args.delete && args.all_stores && args.id.is_empty() {
         return Err(CommandError::usage("what other stores have is deleted by id only")
-            .hint("add --id ID for each, or leave --all-stores away"));
+            .hint("add --id ID for each, or leave out --all-stores"));
     }
     if args.delete && !args.yes && !world::can_ask() {
-        return Err(CommandError::usage("nobody is there to ask whether what is left over shall be deleted")
+        return Err(CommandError::usage("cannot ask for confirmation to delete what is left over: not a terminal")
             .hint("`-y` deletes without asking"));
     }
     let options =
         GcOptions { drivers: args.driver.clone(), accounts: accounts(&args.driver)?, all_stores: args.all_stores };
     operation::run(session, store, &ReportArgs::default(), |world, report| async move {
         let found = operations::find(&world, &options).await?;
-        let left = selected(&found, &args.id)?;
-        session.out.text(&listing(args, &left)?)?;
+        let orphans = selected(&found, &args.id)?;
+        session.out.text(&listing(args, &orphans)?)?;
         let mut codes = Vec::new();
-        for trouble in &found.troubles {
-            tell(&report, &trouble.whose.join(", "), trouble.error.clone().into(), &mut codes);
+        for failure in &found.failures {
+            tell(&report, &failure.whose.join(", "), failure.error.clone().into(), &mut codes);
         }
-        if left.is_empty() && codes.is_empty() {
+        if orphans.is_empty() && codes.is_empty() {
             report.note("gc", if found.asked == 0 { NOBODY } else { "nothing is left over" });
         }
-        if args.delete && !left.is_empty() {
-            delete(&world, &report, &found, &left, args, &mut codes).await?;
+        if args.delete && !orphans.is_empty() {
+            delete(&world, &report, &found, &orphans, args, &mut codes).await?;
         }
         if codes.is_empty() { Ok(()) } else { Err(CommandError::several(&codes)) }
     })
 }
 
 const NOBODY: &str =
-    "no provider was asked: there is no machine of one here, and no credential (see `machine credentials`)";
+    "no provider was asked: no machine here has one, and there is no credential (see `machine credentials`)";
 
 /// The accounts that new machines would be in, with the settings of the environment and of config.yaml.
 fn accounts(wanted: &[String]) -> Result<Vec<NewAccount>, CommandError> {
-    let known = |name: &String| BuiltIn.find(name).is_some_and(|driver| driver.list_all().is_some());
+    let known = |name: &String| BuiltIn.find(name).is_some_and(|driver| driver.can(Ability::List));
     if let Some(name) = wanted.iter().find(|name| !known(name)) {
         return Err(match BuiltIn.find(name) {
             Some(_) => CommandError::usage(format!("driver {name} has no provider that could be asked")),
-            None => CommandError::usage(format!("there is no driver \"{name}\" here"))
+            None => CommandError::usage(format!("unknown driver \"{name}\""))
                 .hint(format!("the drivers are {}", BuiltIn.names().join(", "))),
         });
     }
     let config = Config::load()?;
     let mut accounts = Vec::new();
-    for driver in BuiltIn.all().filter(|driver| driver.list_all().is_some()) {
-        let name = driver.describe().name;
+    for driver in BuiltIn.all().filter(|driver| driver.can(Ability::List)) {
+        let name = driver.name().to_owned();
         match settings::defaults(driver, &config) {
             Ok((settings, secrets)) => accounts.push(NewAccount { driver: name, settings, secrets }),
             Err(error) if wanted.contains(&name) => return Err(error),
@@ -119,38 +120,39 @@ fn accounts(wanted: &[String]) -> Result<Vec<NewAccount>, CommandError> {
 }
 
 /// All that were found, or those named.
-fn selected<'f>(found: &'f Found, ids: &[String]) -> Result<Vec<&'f Left>, CommandError> {
-    let unknown: Vec<_> = ids.iter().filter(|id| found.left.iter().all(|left| left.id() != **id)).cloned().collect();
+fn selected<'f>(found: &'f Found, ids: &[String]) -> Result<Vec<&'f Orphan>, CommandError> {
+    let unknown: Vec<_> =
+        ids.iter().filter(|id| found.orphans.iter().all(|orphan| orphan.id() != **id)).cloned().collect();
     if !unknown.is_empty() {
         return Err(CommandError::new(Kind::NotFound, format!("{} is not left over", unknown.join(", ")))
             .hint("`machine gc` lists what is, and `machine gc --all-stores` what other stores have"));
     }
-    Ok(found.left.iter().filter(|left| ids.is_empty() || ids.contains(&left.id())).collect())
+    Ok(found.orphans.iter().filter(|orphan| ids.is_empty() || ids.contains(&orphan.id())).collect())
 }
 
 async fn delete(
     world: &World,
     report: &Report,
     found: &Found,
-    left: &[&Left],
+    orphans: &[&Orphan],
     args: &GcArgs,
     codes: &mut Vec<u8>,
 ) -> Result<(), CommandError> {
     if !args.yes {
         let question =
-            format!("About to delete what is listed above ({}), for good.\nAre you sure? (y/n): ", left.len());
+            format!("About to delete what is listed above ({}), for good.\nAre you sure? (y/n): ", orphans.len());
         match report.suspend(|| world::confirm(&question)).flatten() {
             Some(true) => {}
             _ => return Err(CommandError::exit(exit_code::OK)),
         }
     }
     // One after the other: the order is that in which nothing becomes unknown.
-    for left in left {
-        let id = left.id();
-        match operations::delete(world, found, left, !args.id.is_empty()).await {
+    for orphan in orphans {
+        let id = orphan.id();
+        match operations::delete(world, found, orphan, !args.id.is_empty()).await {
             Ok(Deleted::Done) => report.note(&id, "deleted"),
-            Ok(Deleted::Spared(why)) => report.warn(&id, &format!("left alone: {why}")),
-            Err(error) if error.kind == machine_provision::Kind::Interrupted => return Err(error.into()),
+            Ok(Deleted::Skipped(why)) => report.warn(&id, &format!("left alone: {why}")),
+            Err(error) if error.kind == Kind::Interrupted => return Err(error.into()),
             Err(error) => tell(report, &id, error.into(), codes),
         }
     }
@@ -162,11 +164,11 @@ fn tell(report: &Report, whose: &str, error: CommandError, codes: &mut Vec<u8>) 
     codes.push(error.exit_code());
 }
 
-fn listing(args: &GcArgs, left: &[&Left]) -> Result<String, CommandError> {
+fn listing(args: &GcArgs, orphans: &[&Orphan]) -> Result<String, CommandError> {
     if let Some(output) = args.output {
-        return document::render(output, &left.iter().map(|left| as_document(left)).collect());
+        return document::render(output, &orphans.iter().map(|orphan| as_document(orphan)).collect());
     }
-    let rows: Vec<Value> = left.iter().map(|left| fields(left)).collect();
+    let rows: Vec<Value> = orphans.iter().map(|orphan| fields(orphan)).collect();
     match &args.format {
         Some(format) => format_rows(format, COLUMNS, &rows),
         // Titles above nothing would only look like trouble.
@@ -176,51 +178,53 @@ fn listing(args: &GcArgs, left: &[&Left]) -> Result<String, CommandError> {
 }
 
 /// For `--format`.
-fn fields(left: &Left) -> Value {
-    let thing = &left.thing;
+fn fields(orphan: &Orphan) -> Value {
+    let resource = &orphan.resource;
     json!({
-        "ID": left.id(),
-        "Kind": thing.kind,
-        "Name": if thing.name.is_empty() { "-" } else { &thing.name },
-        "DriverName": left.driver,
-        "MachineID": thing.machine_id,
-        "Store": thing.store_id.as_deref().unwrap_or("-"),
-        "State": state(left).unwrap_or("-"),
-        "Price": thing.price.as_ref().map_or_else(|| "-".to_owned(), |price| price.an_hour()),
-        "Created": thing.created.as_deref().unwrap_or("-"),
-        "Why": match left.why {
-            Why::NoRecord => "no machine here",
-            Why::Gone => "gone at its provider",
-            Why::Elsewhere if thing.store_id.is_some() => "of another store",
-            Why::Elsewhere => "of an unknown store",
+        "ID": orphan.id(),
+        "Kind": resource.kind,
+        "Name": if resource.name.is_empty() { "-" } else { &resource.name },
+        "DriverName": orphan.driver,
+        "MachineID": resource.machine_id,
+        "Store": resource.store_id.as_deref().unwrap_or("-"),
+        "State": state(orphan).unwrap_or("-"),
+        "Price": resource.price.as_ref().map_or_else(|| "-".to_owned(), |price| price.an_hour()),
+        "Created": resource.created.as_deref().unwrap_or("-"),
+        "Why": match orphan.why {
+            OrphanReason::NoRecord => "no machine here",
+            OrphanReason::Second => "second one of a machine here",
+            OrphanReason::Gone => "gone at its provider",
+            OrphanReason::OtherStore if resource.store_id.is_some() => "of another store",
+            OrphanReason::OtherStore => "of an unknown store",
         },
     })
 }
 
 /// For `-o`; the schema is in docs/output.md.
-fn as_document(left: &Left) -> Value {
-    let thing = &left.thing;
+fn as_document(orphan: &Orphan) -> Value {
+    let resource = &orphan.resource;
     json!({
-        "id": left.id(),
-        "kind": thing.kind,
-        "name": thing.name,
-        "driver": left.driver,
-        "machine_id": thing.machine_id,
-        "store_id": thing.store_id,
-        "state": state(left),
-        "price": thing.price,
-        "created": thing.created,
-        "why": match left.why {
-            Why::NoRecord => "no-record",
-            Why::Gone => "gone",
-            Why::Elsewhere => "elsewhere",
+        "id": orphan.id(),
+        "kind": resource.kind,
+        "name": resource.name,
+        "driver": orphan.driver,
+        "machine_id": resource.machine_id,
+        "store_id": resource.store_id,
+        "state": state(orphan),
+        "price": resource.price,
+        "created": resource.created,
+        "why": match orphan.why {
+            OrphanReason::NoRecord => "no-record",
+            OrphanReason::Second => "second",
+            OrphanReason::Gone => "gone",
+            OrphanReason::OtherStore => "elsewhere",
         },
     })
 }
 
 /// In the words of `ls`.
-fn state(left: &Left) -> Option<&'static str> {
-    Some(match left.thing.power? {
+fn state(orphan: &Orphan) -> Option<&'static str> {
+    Some(match orphan.resource.power? {
         Power::Running => "Running",
         Power::Stopped => "Stopped",
         Power::Paused => "Paused",

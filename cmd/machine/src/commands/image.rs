@@ -15,7 +15,7 @@ use crate::report::ReportArgs;
 use crate::session::Session;
 use crate::{operation, output, world};
 
-/// Build, fetch and check the disks that local machines stand on
+/// Build, fetch and check the disk images that local machines use
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImageArgs {
     #[command(subcommand)]
@@ -24,12 +24,12 @@ pub(crate) struct ImageArgs {
 
 #[derive(Debug, Subcommand)]
 enum ImageCommand {
-    /// Build our own image anew, from Debian packages
+    /// Rebuild our own image, from Debian packages
     Build {
         /// debian or debian:SUITE
         #[arg(default_value = "debian")]
         source: String,
-        /// Processor it shall run on: amd64, arm64 [default: this computer's]
+        /// Processor to build it for: amd64, arm64 [default: this computer's]
         #[arg(long)]
         arch: Option<Arch>,
         #[command(flatten)]
@@ -37,13 +37,13 @@ enum ImageCommand {
     },
     /// List the images kept here
     Ls(ListingArgs),
-    /// Hold images against their checksums
+    /// Verify the checksums of images
     Verify {
         /// Names, or beginnings of digests [default: all]
         #[arg(value_name = "IMAGE")]
         images: Vec<String>,
     },
-    /// Take in a cloud image, from a file or a URL
+    /// Import a cloud image from a file or a URL
     Import {
         /// A qcow2 or raw file, or a http(s) URL
         #[arg(value_name = "FILE|URL")]
@@ -57,12 +57,12 @@ enum ImageCommand {
         #[command(flatten)]
         report: Box<ReportArgs>,
     },
-    /// Remove images that no machine stands on
+    /// Remove images that no machine uses
     Rm {
         /// Names, or beginnings of digests
         #[arg(value_name = "IMAGE", required = true)]
         images: Vec<String>,
-        /// Also those that machines stand on, which do not start any more
+        /// Also those that machines use; such machines cannot start again
         #[arg(short, long)]
         force: bool,
     },
@@ -95,7 +95,7 @@ pub(crate) fn run(session: &Session, args: ImageArgs) -> Result<(), CommandError
         ImageCommand::Build { source, arch, report } => {
             let Source::Build { suite } = Source::parse(Some(&source), None, &world::working_dir()?)? else {
                 return Err(CommandError::usage(format!("images are not built from {source:?}"))
-                    .hint("use debian or debian:SUITE; `machine image import` takes in files and URLs"));
+                    .hint("use debian or debian:SUITE; `machine image import` imports files and URLs"));
             };
             let arch = processor(arch)?;
             disks.check_build(arch)?;
@@ -110,13 +110,13 @@ pub(crate) fn run(session: &Session, args: ImageArgs) -> Result<(), CommandError
             let source = match Source::parse(Some(&typed), checksum.as_deref(), &world::working_dir()?)? {
                 source @ (Source::Path { .. } | Source::Url { .. }) => source,
                 _ => {
-                    return Err(CommandError::usage(format!("{typed} is no file and no URL"))
+                    return Err(CommandError::usage(format!("{typed} is neither a file nor a URL"))
                         .hint("name a qcow2 or raw file that is there"));
                 }
             };
             let arch = processor(arch)?;
             disks.check(&source, arch)?;
-            let title = "taking in the image".to_owned();
+            let title = "importing the image".to_owned();
             let disk = operation::make(session, &report, (&typed, STEP, title), |sink| {
                 let (disks, source, progress) = (&disks, &source, progress(sink, &typed));
                 async move { disks.prepare(source, arch, &progress, None).await.map_err(CommandError::from) }
@@ -142,12 +142,8 @@ pub(crate) fn run(session: &Session, args: ImageArgs) -> Result<(), CommandError
             for disk in &images {
                 let machines = used.by(disk);
                 if !force && !machines.is_empty() {
-                    return Err(CommandError::failure(format!(
-                        "machines stand on {}: {}",
-                        disk.name,
-                        machines.join(", ")
-                    ))
-                    .hint("`machine rm` them first; with --force they stay and do not start any more"));
+                    return Err(CommandError::failure(format!("machines use {}: {}", disk.name, machines.join(", ")))
+                        .hint("`machine rm` them first; with --force they are kept, but cannot start again"));
                 }
             }
             for disk in images {
@@ -161,7 +157,7 @@ pub(crate) fn run(session: &Session, args: ImageArgs) -> Result<(), CommandError
 
 fn processor(typed: Option<Arch>) -> Result<Arch, CommandError> {
     typed.or_else(Arch::here).ok_or_else(|| {
-        CommandError::usage("this computer's processor is none that there are images for")
+        CommandError::usage("there are no images for this computer's processor")
             .hint("name one with --arch: amd64 or arm64")
     })
 }
@@ -246,7 +242,7 @@ fn verify(disks: &Disks, names: &[String]) -> Result<(), CommandError> {
     let mut codes = Vec::new();
     for disk in images {
         match disks.verify(&disk) {
-            Ok(()) => output::say(&format!("{}: as it was taken in ({})", disk.name, disk.verified)),
+            Ok(()) => output::say(&format!("{}: as it was imported ({})", disk.name, disk.verified)),
             Err(e) => {
                 let error = CommandError::from(e);
                 output::say(&format!("{}: {}", disk.name, error.report().trim_end()));

@@ -5,7 +5,7 @@ use crate::names::OneName;
 use crate::output::document::{self, DocumentFormat};
 use crate::session::Session;
 
-/// Print all that is remembered of a machine
+/// Print all that is recorded about a machine
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
     #[command(flatten)]

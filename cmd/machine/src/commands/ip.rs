@@ -29,18 +29,22 @@ pub(crate) fn each_record(
 ) -> Result<(), CommandError> {
     let store = session.store()?;
     let names = session.names(&store, names)?;
-    let one = names.len() == 1;
+    let one = names.is_one();
     let mut codes = Vec::new();
-    for name in names {
+    let mut tell = |name: &str, error: &CommandError| {
+        output::say(&format!("{name}: {}", error.report().trim_end()));
+        codes.push(error.exit_code());
+    };
+    for (name, error) in &names.unknown {
+        tell(name, error);
+    }
+    for name in names.known {
         let result =
             Session::read(&store, name.clone()).and_then(Machine::reachable).and_then(|machine| line(&machine));
         match result {
             Ok(text) => session.out.line(&text)?,
             Err(error) if one => return Err(error),
-            Err(error) => {
-                output::say(&format!("{name}: {}", error.report().trim_end()));
-                codes.push(error.exit_code());
-            }
+            Err(error) => tell(name.as_str(), &error),
         }
     }
     if codes.is_empty() { Ok(()) } else { Err(CommandError::several(&codes)) }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use machine_base::Diagnostic;
 use machine_host::Store;
 use machine_host::record::Record;
 use machine_host::store::Entry;
@@ -15,7 +16,6 @@ use crate::error::CommandError;
 use crate::filter::Filter;
 use crate::operation;
 use crate::output::document::{self, Column, DocumentFormat, format_rows};
-use crate::output::table;
 use crate::report::ReportArgs;
 use crate::session::Session;
 
@@ -60,7 +60,7 @@ pub(crate) struct LsArgs {
     /// A document for programs
     #[arg(short, long, value_enum, conflicts_with = "quiet")]
     output: Option<DocumentFormat>,
-    /// Ask no machine: show what was last known
+    /// Probe no machine: show the last known state
     #[arg(long)]
     no_probe: bool,
 }
@@ -89,8 +89,11 @@ pub(crate) fn run(session: &Session, args: &LsArgs) -> Result<(), CommandError> 
         store.list()?.into_iter().map(|entry| Line::remembered(&store, entry)).collect()
     } else {
         let options = ListOptions { deadline: args.timeout, probe: true };
-        let machines =
-            store.list()?.into_iter().map(|entry| (entry.name, entry.record.map_err(|e| chain(&e)))).collect();
+        let machines = store
+            .list()?
+            .into_iter()
+            .map(|entry| (entry.name, entry.record.map_err(|e| Diagnostic::from(e).one_line())))
+            .collect();
         let rows = operation::run(
             session,
             store,
@@ -116,12 +119,13 @@ impl Line {
         let name = entry.name.to_string();
         match entry.record {
             Ok(record) => {
-                let state =
-                    operations::recorded_state(&store.machine_paths(&entry.name).journal(), &record).to_string();
-                let docker = record.installed.as_ref().map(|installed| installed.version.clone());
+                let state = operations::recorded_state(store, &record).to_string();
+                let docker = record.installed.as_ref().and_then(|i| i.known_version()).map(str::to_owned);
                 Self::new(name, Some(record), state, docker, None, None)
             }
-            Err(error) => Self::new(name, None, "Error".to_owned(), None, Some(chain(&error)), None),
+            Err(error) => {
+                Self::new(name, None, "Error".to_owned(), None, Some(Diagnostic::from(error).one_line()), None)
+            }
         }
     }
 
@@ -162,7 +166,7 @@ impl Line {
                 || if record.is_some() { "Unknown".to_owned() } else { String::new() },
                 |v| format!("v{v}"),
             ),
-            error: table::cell(&error),
+            error,
             name,
             state,
             took,
@@ -247,17 +251,6 @@ fn expiry_warning(record: &Record, now: OffsetDateTime) -> Option<String> {
     } else {
         None
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(crate) struct MountArgs {
     /// Folder here [default: the same path]
     #[arg(value_name = "DIR")]
     dir: Option<String>,
-    /// Take it away again
+    /// Unmount it
     #[arg(short, long)]
     unmount: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) fn run(session: &Session, args: &MountArgs) -> Result<(), CommandErro
         format!("{}:{path}", machine.name).into(),
         dir.into(),
     ];
-    Err(external::become_program(&argv))
+    Err(external::exec_program(&argv))
 }
 
 fn unmount(dir: &str) -> CommandError {
@@ -59,5 +59,5 @@ fn unmount(dir: &str) -> CommandError {
         &["umount"]
     };
     let argv: Vec<OsString> = words.iter().map(OsString::from).chain([OsString::from(dir)]).collect();
-    external::become_program(&argv)
+    external::exec_program(&argv)
 }

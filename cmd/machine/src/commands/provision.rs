@@ -8,7 +8,7 @@ use crate::operation;
 use crate::report::ReportArgs;
 use crate::session::Session;
 
-/// Bring engine, settings and certificates on the host to what is remembered
+/// Bring engine, settings and certificates on the host to the recorded state
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProvisionArgs {
     #[command(flatten)]

@@ -16,6 +16,9 @@ pub(crate) struct RegenerateCertsArgs {
     /// Do not ask
     #[arg(short, long)]
     force: bool,
+    /// The machine's own CA, too
+    #[arg(long)]
+    ca: bool,
     // Of docker-machine: a client certificate that ends soon is always renewed.
     #[arg(long, hide = true)]
     client_certs: bool,
@@ -31,13 +34,14 @@ pub(crate) fn run(session: &Session, args: &RegenerateCertsArgs) -> Result<(), C
             Some(true) => {}
             Some(false) => return Ok(()),
             None => {
-                return Err(CommandError::usage("nobody is there to ask whether certificates shall be renewed")
+                return Err(CommandError::usage("cannot ask for confirmation to renew certificates: not a terminal")
                     .hint("`-f` renews them without asking"));
             }
         }
     }
+    let ca = args.ca;
     operation::each(session, store, &args.report, names, |world, name, report| async move {
-        let outcome = operations::regenerate_certs(&world, &name).await?;
+        let outcome = operations::regenerate_certs(&world, &name, ca).await?;
         operation::tell(&report, &name, &outcome, "certificates renewed", "certificates are new already");
         Ok(())
     })

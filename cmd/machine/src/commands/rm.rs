@@ -6,7 +6,7 @@ use machine_provision::operations::{self, RemoveOptions};
 use crate::error::CommandError;
 use crate::names::candidates;
 use crate::report::ReportArgs;
-use crate::session::Session;
+use crate::session::{Names, Session};
 use crate::{operation, output, world};
 
 /// Remove machines: at their provider, and here
@@ -15,7 +15,7 @@ pub(crate) struct RmArgs {
     /// Machines
     #[arg(value_name = "NAME", required = true, add = clap_complete::engine::ArgValueCandidates::new(candidates))]
     names: Vec<String>,
-    /// Do not ask, and forget the machine even where its provider fails; says what may be left there
+    /// Do not ask, and delete the record even if the provider fails; says what may be left there
     #[arg(short, long)]
     force: bool,
     /// Do not ask
@@ -32,15 +32,9 @@ pub(crate) fn run(session: &Session, args: &RmArgs) -> Result<(), CommandError> 
     let store = session.store()?;
     // One that was killed at the very end has forgotten the name, but its last files, keys among them, may be there.
     store.sweep();
-    let names = match session.names(&store, &args.names) {
-        // Forgetting what is not known is done already.
-        Err(error) if args.force && error.kind() == crate::error::Kind::NotFound => {
-            known(session, &store, &args.names)?
-        }
-        other => other?,
-    };
-    if !args.force && !args.yes {
-        ask(&names)?;
+    let names = if args.force { known(session, &store, &args.names)? } else { session.names(&store, &args.names)? };
+    if !args.force && !args.yes && !names.known.is_empty() {
+        ask(&names.known)?;
     }
     let options = RemoveOptions { force: args.force, uninstall: args.uninstall };
     operation::each(session, store, &args.report, names, move |world, name, report| async move {
@@ -56,30 +50,35 @@ pub(crate) fn run(session: &Session, args: &RmArgs) -> Result<(), CommandError> 
     })
 }
 
-/// The names that are known; the others are told of.
-fn known(session: &Session, store: &machine_host::Store, typed: &[String]) -> Result<Vec<HostName>, CommandError> {
-    let mut names = Vec::new();
-    for name in typed {
-        match session.name(store, Some(name)) {
-            Ok(name) => names.push(name),
-            Err(error) => output::say(&format!("{name}: {error}")),
+/// The names that are known. Forgetting what is not known is done already: it is told of, and nothing is wrong with it.
+fn known(session: &Session, store: &machine_host::Store, typed: &[String]) -> Result<Names, CommandError> {
+    let mut names = session.each_name(store, typed);
+    names.unknown.retain(|(name, error)| {
+        let forgotten = error.kind() == machine_base::Kind::NotFound;
+        if forgotten {
+            output::say(&format!("{name}: {error}"));
         }
+        !forgotten
+    });
+    match names.known.len() + names.unknown.len() {
+        0 => Err(CommandError::exit(crate::error::exit_code::OK)),
+        _ => Ok(names),
     }
-    if names.is_empty() { Err(CommandError::exit(crate::error::exit_code::OK)) } else { Ok(names) }
 }
 
 fn ask(names: &[HostName]) -> Result<(), CommandError> {
     let list: Vec<&str> = names.iter().map(HostName::as_str).collect();
     let question = format!(
-        "About to remove {}\nWARNING: this deletes the machine at its provider and what is remembered of it here.\nAre you sure? (y/n): ",
+        "About to remove {}\nWARNING: this deletes the machine at its provider and its record here.\nAre you sure? (y/n): ",
         list.join(", ")
     );
     match world::confirm(&question) {
         Some(true) => Ok(()),
         Some(false) => Err(CommandError::exit(crate::error::exit_code::OK)),
-        None => {
-            Err(CommandError::usage(format!("nobody is there to ask whether {} shall be removed", list.join(", ")))
-                .hint("`-y` removes without asking"))
-        }
+        None => Err(CommandError::usage(format!(
+            "cannot ask for confirmation to remove {}: not a terminal",
+            list.join(", ")
+        ))
+        .hint("`-y` removes without asking")),
     }
 }

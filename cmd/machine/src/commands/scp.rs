@@ -61,7 +61,7 @@ pub(crate) fn run(session: &Session, args: &ScpArgs) -> Result<(), CommandError>
     let mut argv = if args.delta { rsync(args, &ends, &config)? } else { scp(args, &ends, &config)? };
     argv.extend(ends.iter().map(|end| OsString::from(end.to_string())));
     if !config.temporary {
-        return Err(external::become_program(&argv));
+        return Err(external::exec_program(&argv));
     }
     match external::wait_for(&argv)? {
         0 => Ok(()),
@@ -88,7 +88,7 @@ fn rsync(args: &ScpArgs, ends: &[End; 2], config: &SshConfig) -> Result<Vec<OsSt
         return Err(external::missing("rsync", "`machine scp --delta`"));
     }
     if ends.iter().all(|end| matches!(end, End::There { .. })) {
-        return Err(CommandError::usage("rsync cannot copy from one machine to another").hint("leave `--delta` away"));
+        return Err(CommandError::usage("rsync cannot copy from one machine to another").hint("leave out `--delta`"));
     }
     let path = config.path.to_string_lossy();
     let shell = shlex::try_join(["ssh", "-F", &*path])
@@ -143,9 +143,9 @@ impl SshConfig {
             text.extend([&client::ssh_config(&machine.record, &machine.paths)?, "\n"]);
         }
         let dir = crate::world::runtime_dir()?;
-        machine_host::atomic::create_dir_private(&dir)?;
+        machine_base::files::create_dir_private(&dir)?;
         let path = dir.join(format!("scp-{}.ssh_config", std::process::id()));
-        machine_host::atomic::write(&path, text.as_bytes(), machine_host::atomic::Mode::Private)?;
+        machine_base::files::write(&path, text.as_bytes(), machine_base::files::Mode::Private)?;
         Ok(Self { path, temporary: true })
     }
 }

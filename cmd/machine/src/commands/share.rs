@@ -19,7 +19,7 @@ pub(crate) struct ShareArgs {
     /// What to share and where it is to be, with :ro behind it for reading only; without it, what is shared is listed
     #[arg(value_name = "FOLDER:FOLDER-IN-VM[:ro]")]
     share: Option<Share>,
-    /// Share it no more
+    /// Stop sharing it
     #[arg(long, value_name = "FOLDER-IN-VM", conflicts_with = "share")]
     remove: Option<String>,
     /// Do not ask whether the machine may be restarted for it
@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session, args: &ShareArgs) -> Result<(), CommandErro
         (Some(share), _) => ShareChange::Add(share.clone()),
         (None, Some(to)) => ShareChange::Remove(to.clone()),
         (None, None) => {
-            let shares = operations::shares(&BuiltIn, &store.read(&name)?)?;
+            let shares = operation::runtime()?.block_on(operations::shares(&BuiltIn, &store.read(&name)?))?;
             return session.out.text(&shares.iter().map(|share| format!("{share}\n")).collect::<String>());
         }
     };
@@ -47,7 +47,7 @@ pub(crate) fn run(session: &Session, args: &ShareArgs) -> Result<(), CommandErro
             let mut yes = yes;
             if !yes && operations::share_restarts(&world, &name, &change).await? {
                 let question =
-                    format!("{name} has to be restarted for this, and its containers with it. Go on? (y/n): ");
+                    format!("{name} has to be restarted for this, and its containers with it. Continue? (y/n): ");
                 match report.suspend(|| world::confirm(&question)).flatten() {
                     Some(true) => yes = true,
                     Some(false) => return Ok(()),
@@ -58,7 +58,7 @@ pub(crate) fn run(session: &Session, args: &ShareArgs) -> Result<(), CommandErro
             let shared = operations::share(&world, &name, &change, yes).await?;
             let done = match change {
                 ShareChange::Add(_) => "shared",
-                ShareChange::Remove(_) => "shared no more",
+                ShareChange::Remove(_) => "no longer shared",
             };
             operation::tell(&report, &name, &shared.outcome, done, "shared already");
             Ok(())

@@ -7,7 +7,7 @@ use machine_host::HostName;
 use machine_host::paths::MachinePaths;
 use machine_provision::{client, operations};
 
-use crate::error::{CommandError, Kind};
+use crate::error::CommandError;
 use crate::names::candidates;
 use crate::report::ReportArgs;
 use crate::session::Session;
@@ -24,7 +24,7 @@ pub(crate) struct SshArgs {
 }
 
 pub(crate) fn run(session: &Session, args: &SshArgs) -> Result<(), CommandError> {
-    connect(session, args).map_err(|error| error.of(Kind::Ssh))
+    connect(session, args).map_err(CommandError::of_ssh)
 }
 
 fn connect(session: &Session, args: &SshArgs) -> Result<(), CommandError> {
@@ -38,7 +38,7 @@ fn connect(session: &Session, args: &SshArgs) -> Result<(), CommandError> {
         let mut argv: Vec<OsString> =
             client::ssh_argv(&machine.record, &machine.paths)?.into_iter().map(OsString::from).collect();
         argv.extend(words.iter().cloned());
-        return Err(external::become_program(&argv));
+        return Err(external::exec_program(&argv));
     }
     let words = words.strip_prefix(&[OsString::from("--")]).unwrap_or(words);
     let command =

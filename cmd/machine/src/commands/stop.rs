@@ -8,7 +8,7 @@ use crate::operation;
 use crate::report::ReportArgs;
 use crate::session::Session;
 
-/// Stop machines: ask the guest, then insist
+/// Stop machines: ask the guest to shut down, then switch it off
 #[derive(Debug, clap::Args)]
 pub(crate) struct StopArgs {
     #[command(flatten)]

@@ -45,7 +45,7 @@ pub(crate) fn run(session: &Session, args: &UpgradeArgs) -> Result<(), CommandEr
                     report.note(name.as_str(), loss);
                 }
                 // Without a terminal the operation refuses, and says what `-y` would do.
-                match report.suspend(|| world::confirm("Upgrade all the same? (y/n): ")).flatten() {
+                match report.suspend(|| world::confirm("Upgrade anyway? (y/n): ")).flatten() {
                     Some(true) => options.yes = true,
                     Some(false) => return Ok(()),
                     None => {}

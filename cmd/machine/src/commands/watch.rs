@@ -8,7 +8,7 @@ use crate::operation;
 use crate::report::ReportArgs;
 use crate::session::Session;
 
-/// Carry a machine's ports over SSH until it stops
+/// Forward a machine's ports over SSH until it stops
 #[derive(Debug, clap::Args)]
 #[command(hide = true)]
 pub(crate) struct WatchArgs {

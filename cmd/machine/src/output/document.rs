@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::table;
 use super::template::{Missing, Template};
+use super::{table, visible};
 use crate::error::CommandError;
 
 /// A form that programs read.
@@ -96,7 +96,7 @@ pub(crate) fn format_rows(format: &str, columns: &[Column], rows: &[Value]) -> R
         push(template.render(&Value::Object(titles), Missing::Title).map_err(bad)?);
     }
     for row in rows {
-        push(template.render(row, Missing::Refused).map_err(bad)?);
+        push(template.render(&visible::value(row), Missing::Refused).map_err(bad)?);
     }
     Ok(if is_table { table::align(&text) } else { text })
 }
@@ -104,7 +104,8 @@ pub(crate) fn format_rows(format: &str, columns: &[Column], rows: &[Value]) -> R
 /// One document through `--format`: fields that are not there print `<no value>`.
 pub(crate) fn format_one(format: &str, value: &Value) -> Result<String, CommandError> {
     let bad = |e: super::template::TemplateError| CommandError::usage(format!("--format: {e}"));
-    Ok(Template::parse(format).map_err(bad)?.render(value, Missing::NoValue).map_err(bad)? + "\n")
+    let value = visible::value_with_lines(value);
+    Ok(Template::parse(format).map_err(bad)?.render(&value, Missing::NoValue).map_err(bad)? + "\n")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 pub(crate) mod document;
 pub(crate) mod table;
 pub(crate) mod template;
+pub(crate) mod visible;
 
 use std::io::{self, Write};
 
@@ -21,13 +22,13 @@ impl Stdout {
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| CommandError::output(&e))
     }
 
-    /// Prints text, and ends the line.
+    /// Prints one line for people: what could break it, or is not seen, is not printed as it is.
     pub(crate) fn line(&self, text: &str) -> Result<(), CommandError> {
-        self.text(&format!("{text}\n"))
+        self.text(&(visible::line(text) + "\n"))
     }
 }
 
-/// Standard error, where talk goes. That it cannot be written is no reason to stop working.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Standard error, where talk goes, in one line or several. That it cannot be written is no reason to stop working.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", visible::lines(text));
 }

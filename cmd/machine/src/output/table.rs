@@ -38,12 +38,6 @@ pub(crate) fn align(text: &str) -> String {
     out
 }
 
-/// Text that is safe in one cell: no tabs, line breaks or control characters.
-pub(crate) fn cell(text: &str) -> String {
-    let one_line: Vec<&str> = text.split(|c: char| c.is_control()).filter(|part| !part.is_empty()).collect();
-    one_line.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,10 +61,5 @@ mod tests {
     #[test]
     fn letters_of_more_than_one_byte_count_once() {
         assert_eq!(align("é\tx\nabcdef\tx\n"), "é        x\nabcdef   x\n");
-    }
-
-    #[test]
-    fn a_cell_holds_no_breaks() {
-        assert_eq!(cell("one\ttwo\nthree\x1b[31m"), "one two three [31m");
     }
 }

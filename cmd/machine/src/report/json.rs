@@ -43,7 +43,7 @@ pub(super) fn document(event: &Event) -> Value {
 impl Json {
     /// A reader that has left misses the rest; the work goes on.
     fn line(value: &Value) {
-        let _ = Stdout.line(&value.to_string());
+        let _ = Stdout.text(&format!("{value}\n"));
     }
 }
 

@@ -7,6 +7,7 @@ mod live;
 mod plain;
 mod timings;
 
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub(crate) struct ReportArgs {
     /// How progress is shown
     #[arg(long, value_enum, value_name = "HOW", env = env_vars::MACHINE_PROGRESS.name, default_value = "auto")]
     pub(crate) progress: Progress,
-    /// Print where the time went
+    /// Print how long each step took
     #[arg(long)]
     pub(crate) timings: bool,
     /// Say nothing but warnings and errors
@@ -71,11 +72,35 @@ trait View: Send + Sync {
     fn finish(&self) {}
 }
 
+/// The event as it may be shown: each text in it one line, and nothing in it that is not seen.
+fn visible(event: Event) -> Event {
+    let line = |text: String| output::visible::line(&text);
+    match event {
+        Event::Started { machine, step, title } => Event::Started { machine, step: line(step), title: line(title) },
+        Event::Progress { machine, step, text, bytes } => {
+            Event::Progress { machine, step: line(step), text: line(text), bytes }
+        }
+        Event::Finished { machine, step, outcome, took } => {
+            let outcome = match outcome {
+                Outcome::Warned(text) => Outcome::Warned(line(text)),
+                known @ (Outcome::Done | Outcome::AlreadySo) => known,
+            };
+            Event::Finished { machine, step: line(step), outcome, took }
+        }
+        Event::Failed { machine, step, took } => Event::Failed { machine, step: line(step), took },
+        Event::Note { machine, text } => Event::Note { machine, text: line(text) },
+    }
+}
+
 /// Shows what goes on. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Report {
     view: Arc<dyn View>,
+    /// Whoever reads it is a person.
+    for_people: bool,
     timings: Option<Arc<Mutex<Timings>>>,
+    /// What was noted, of which machine: the same is not said twice.
+    noted: Arc<Mutex<HashSet<(String, String)>>>,
 }
 
 impl Report {
@@ -88,7 +113,8 @@ impl Report {
             Progress::Live | Progress::Auto if terminal && !debug => Arc::new(live::Live::new()),
             Progress::Auto | Progress::Plain | Progress::Live => Arc::new(plain::Plain::new()),
         };
-        Self { view, timings: args.timings.then(Arc::default) }
+        let for_people = args.progress != Progress::Json;
+        Self { view, for_people, timings: args.timings.then(Arc::default), noted: Arc::default() }
     }
 
     /// Where operations send their events.
@@ -98,8 +124,18 @@ impl Report {
             if let Some(timings) = &report.timings {
                 timings.lock().unwrap_or_else(PoisonError::into_inner).add(&event);
             }
-            report.view.event(&event);
+            report.show(event);
         })
+    }
+
+    fn show(&self, event: Event) {
+        if let Event::Note { machine, text } = &event {
+            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            if !noted.insert((machine.clone(), text.clone())) {
+                return;
+            }
+        }
+        self.view.event(&if self.for_people { visible(event) } else { event });
     }
 
     /// Tells of a failure.
@@ -109,12 +145,12 @@ impl Report {
 
     /// Says a sentence about a machine.
     pub(crate) fn note(&self, machine: &str, text: &str) {
-        self.view.event(&Event::Note { machine: machine.to_owned(), text: text.to_owned() });
+        self.show(Event::Note { machine: machine.to_owned(), text: text.to_owned() });
     }
 
     /// Says what must be known, also where nothing else is said.
     pub(crate) fn warn(&self, machine: &str, text: &str) {
-        self.view.say(&format!("{machine}: {text}\n"));
+        self.view.say(&format!("{machine}: {}\n", output::visible::line(text)));
     }
 
     /// Asks people something, with nothing moving meanwhile.
@@ -153,6 +189,26 @@ fn outcome_words(outcome: &Outcome) -> &'static str {
 mod tests {
     use super::*;
 
+    #[test]
+    fn d17_a_note_is_said_once() {
+        #[derive(Default)]
+        struct Counting(Mutex<Vec<String>>);
+        impl View for Counting {
+            fn event(&self, event: &Event) {
+                self.0.lock().unwrap().push(format!("{event:?}"));
+            }
+            fn say(&self, _: &str) {}
+            fn suspend(&self, _: &mut dyn FnMut()) {}
+        }
+        let seen = Arc::new(Counting::default());
+        let report = Report { view: seen.clone(), for_people: true, timings: None, noted: Arc::default() };
+        for machine in ["a", "a", "b"] {
+            report.note(machine, "the token may not list the SSH keys");
+            report.sink()(Event::Note { machine: machine.into(), text: "said by the driver".into() });
+        }
+        assert_eq!(seen.0.lock().unwrap().len(), 4, "two of each machine");
+    }
+
     /// One of each event, for the snapshots of every view.
     pub(super) fn story() -> Vec<Event> {
         let m = || "web-1".to_owned();
@@ -182,5 +238,19 @@ mod tests {
             Event::Failed { machine: m(), step: "start-engine".into(), took: Duration::from_millis(300) },
             Event::Note { machine: m(), text: "endpoint: tunnel".into() },
         ]
+    }
+
+    #[test]
+    fn a2_an_event_is_one_line_without_what_is_not_seen() {
+        let event = Event::Note { machine: "web-1".into(), text: "\x1b[1Aup\nweb-2: ready".into() };
+        let Event::Note { text, .. } = visible(event) else { unreachable!("a note stays one") };
+        assert_eq!(text, "\\u{1b}[1Aup web-2: ready");
+        for event in story() {
+            assert_eq!(
+                format!("{:?}", visible(event.clone())),
+                format!("{event:?}"),
+                "what is harmless stays as it is"
+            );
+        }
     }
 }

@@ -45,7 +45,11 @@ impl Plain {
             }
             Event::Progress { bytes: Some(_), .. } => None,
             Event::Progress { machine, step, text, bytes: None } => {
-                let line = format!("{machine}: {step}: {text}");
+                // Between two steps there is none to name.
+                let line = match step.as_str() {
+                    "" => format!("{machine}: {text}"),
+                    step => format!("{machine}: {step}: {text}"),
+                };
                 let before = last.insert(machine.clone(), line.clone());
                 (before.as_ref() != Some(&line)).then_some(line)
             }
@@ -110,6 +114,19 @@ mod tests {
         web-1: start-engine … failed (0.3s)
         web-1: endpoint: tunnel
         ");
+    }
+
+    #[test]
+    fn d17_what_is_said_between_two_steps_names_none() {
+        let said = |step: &str| Event::Progress {
+            machine: "p1".into(),
+            step: step.into(),
+            text: "waiting 51 s".into(),
+            bytes: None,
+        };
+        let plain = Plain::new();
+        assert_eq!(plain.line(&said("")).as_deref(), Some("p1: waiting 51 s"));
+        assert_eq!(plain.line(&said("check-driver")).as_deref(), Some("p1: check-driver: waiting 51 s"));
     }
 
     #[test]

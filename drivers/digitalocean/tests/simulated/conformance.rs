@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use machine_driver::conformance::{Trouble, World, assert_conforms, settings_round_trip};
-use machine_driver::{AnyDriver, BoxFuture};
+use machine_driver::conformance::{
+    Trouble, World, assert_conforms, assert_conforms_behind_a_pipe, settings_round_trip,
+};
+use machine_driver::{AnyDriver, BoxFuture, InProcess};
 use machine_driver_digitalocean::DigitalOcean;
 
-use crate::play::{FAST, TOKEN, assert_contract, simulator};
-use crate::simulator::{Fault, Simulator, Trouble as Simulated};
+use crate::cloud::{FAST, TOKEN, assert_contract, simulator};
+use crate::simulators::digitalocean::Simulator;
+use crate::simulators::frame::{Fault, Trouble as Simulated};
 
 struct Cloud {
     simulator: Simulator,
@@ -32,7 +35,7 @@ impl Drop for Cloud {
 
 impl World for Cloud {
     fn driver(&self) -> Box<dyn AnyDriver> {
-        Box::new(DigitalOcean::with_pace(FAST))
+        Box::new(InProcess::new(DigitalOcean::with_timing(FAST)))
     }
     fn arguments(&self) -> Vec<String> {
         let line = format!("--digitalocean-api-url {} {}", self.simulator.url(), self.flags);
@@ -85,13 +88,18 @@ async fn digitalocean_conforms() {
 }
 
 #[tokio::test]
+async fn digitalocean_conforms_behind_a_pipe() {
+    assert_conforms_behind_a_pipe(|| Cloud::new("")).await;
+}
+
+#[tokio::test]
 async fn digitalocean_conforms_with_everything_around_a_droplet() {
     assert_conforms(|| Cloud::new(FULL)).await;
 }
 
 #[test]
 fn settings_round_trip_with_every_flag() {
-    let driver = DigitalOcean::new();
+    let driver = InProcess::new(DigitalOcean::new());
     let line = format!(
         "{FULL} --digitalocean-private-networking --digitalocean-userdata data.yaml --digitalocean-ssh-port 2222 \
          --digitalocean-ssh-key-fingerprint aa:bb --digitalocean-ssh-key-path id"

@@ -11,14 +11,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use machine_driver::{DriverError, ErrorKind, Progress, Result};
+use machine_base::blocking;
+use machine_driver::{Diagnostic, Kind, Progress, Result};
 use time::OffsetDateTime;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::cache::{Cache, KernelFiles, Manifest, sha256};
 use crate::disks::{file_name, program};
-use crate::fetch::blocking;
 use crate::{Arch, Disk, Format, files, qcow2};
 
 pub(crate) use recipe::key;
@@ -40,7 +40,7 @@ const LAST_LINES: usize = 6;
 pub(crate) fn check(arch: Arch, cache_dir: &Path) -> Result<()> {
     let elsewhere = "or name a cloud image with its checksum: --…-image URL --…-image-checksum sha512:HEX";
     if !cfg!(target_os = "linux") {
-        return Err(DriverError::new(ErrorKind::Settings, "images are built on Linux only")
+        return Err(Diagnostic::new(Kind::Usage, "images are built on Linux only")
             .hint("name a cloud image with its checksum, or bring one built elsewhere with `machine image import`"));
     }
     let mut missing: Vec<_> = PROGRAMS.iter().copied().filter(|(name, _)| program(name).is_none()).collect();
@@ -54,16 +54,18 @@ pub(crate) fn check(arch: Arch, cache_dir: &Path) -> Result<()> {
         let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
         packages.dedup();
         let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
-        return Err(DriverError::new(ErrorKind::Settings, format!("building an image needs {}", names.join(", ")))
+        return Err(Diagnostic::new(Kind::Usage, format!("building an image needs {}", names.join(", ")))
             .hint(format!("`sudo apt-get install {}`, {elsewhere}", packages.join(" "))));
     }
-    if Arch::here() != Some(arch) && !Path::new("/proc/sys/fs/binfmt_misc").join(format!("qemu-{arch}")).exists() {
-        return Err(DriverError::new(ErrorKind::Settings, format!("this computer does not run programs for {arch}"))
+    if Arch::here() != Some(arch)
+        && !Path::new("/proc/sys/fs/binfmt_misc").join(format!("qemu-{}", arch.uname())).exists()
+    {
+        return Err(Diagnostic::new(Kind::Usage, format!("this computer does not run programs for {}", arch.uname()))
             .hint(format!("`sudo apt-get install qemu-user-static`, {elsewhere}")));
     }
     match free_room(cache_dir) {
-        Some(free) if free < ROOM => Err(DriverError::new(
-            ErrorKind::Quota,
+        Some(free) if free < ROOM => Err(Diagnostic::new(
+            Kind::Quota,
             format!("building an image needs {} MB free in {}", ROOM / 1_000_000, cache_dir.display()),
         )
         .hint(format!(
@@ -234,7 +236,7 @@ async fn run(mut command: Command, progress: &Progress, end: Instant) -> Result<
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|e| DriverError::new(ErrorKind::Other, "run mmdebstrap").caused_by(&e))?;
+        .map_err(|e| Diagnostic::new(Kind::Failure, "run mmdebstrap").caused_by(&e))?;
     let mut family = Family(child.id());
     let mut last = Vec::new();
     let stderr = child.stderr.take();
@@ -255,26 +257,26 @@ async fn run(mut command: Command, progress: &Progress, end: Instant) -> Result<
     };
     let status = match tokio::time::timeout_at(end.into(), work).await {
         Err(_) => {
-            return Err(DriverError::new(ErrorKind::Timeout, "the image was not built in time")
+            return Err(Diagnostic::new(Kind::Timeout, "the image was not built in time")
                 .hint("`machine image build` builds it without a machine waiting for it"));
         }
-        Ok(status) => status.map_err(|e| DriverError::new(ErrorKind::Other, "wait for mmdebstrap").caused_by(&e))?,
+        Ok(status) => status.map_err(|e| Diagnostic::new(Kind::Failure, "wait for mmdebstrap").caused_by(&e))?,
     };
     family.0 = None;
     if status.success() {
         return Ok(());
     }
     let said = last.join("\n");
-    let mut error = DriverError::new(ErrorKind::Other, format!("mmdebstrap failed ({status})"));
+    let mut error = Diagnostic::new(Kind::Failure, format!("mmdebstrap failed ({status})"));
     error.causes = last.split_off(last.len().saturating_sub(LAST_LINES));
     Err(if said.contains("No space left on device") {
-        error.kind = ErrorKind::Quota;
+        error.kind = Kind::Quota;
         error.hint("make room where the cache and the temporary folder are, then run the same command again")
     } else if said.contains("root filesystem propagation") {
-        error.kind = ErrorKind::Denied;
-        error.hint("the root of this system is no mount point, as in a plain chroot: bind-mount the folder onto itself before `chroot`")
+        error.kind = Kind::Denied;
+        error.hint("the root of this system is not a mount point, as in a plain chroot: bind-mount the folder onto itself before `chroot`")
     } else if said.contains("newuidmap") || said.contains("unshare") || said.contains("user namespace") {
-        error.kind = ErrorKind::Denied;
+        error.kind = Kind::Denied;
         error.hint("`sudo apt-get install uidmap`, give this user a range in /etc/subuid, or run `sudo machine image build` and export it")
     } else {
         error.hint("check the network and this computer's apt sources (`apt-get update`), or set MACHINE_DEBIAN_MIRROR")
@@ -295,7 +297,7 @@ fn dump(raw: &Path, inside: &str, to: &Path) -> Result<()> {
         Ok(about) if about.len() > 0 => Ok(()),
         _ => {
             let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-            let mut error = DriverError::new(ErrorKind::Other, format!("the new system has no {inside}"));
+            let mut error = Diagnostic::new(Kind::Failure, format!("the new system has no {inside}"));
             error.causes.push(said);
             Err(error)
         }
@@ -304,7 +306,7 @@ fn dump(raw: &Path, inside: &str, to: &Path) -> Result<()> {
 
 /// Writes the partition table in front of the file system, and the boot loader into the gap between them.
 fn partition(raw: &Path, arch: Arch, work: &Path) -> Result<()> {
-    let loader = if arch == Arch::X86_64 {
+    let loader = if arch == Arch::Amd64 {
         let (boot, core) = (work.join("boot.img"), work.join("core.img"));
         dump(raw, "/boot/grub/boot.img", &boot)?;
         dump(raw, "/boot/grub/core.img", &core)?;
@@ -319,7 +321,7 @@ fn partition(raw: &Path, arch: Arch, work: &Path) -> Result<()> {
 }
 
 fn pack(raw: &Path, to: &Path) -> Result<()> {
-    let mut from = std::io::BufReader::new(File::open(raw).map_err(files::io("open", raw))?);
+    let mut from = std::io::BufReader::new(machine_base::files::open(raw).map_err(files::io("open", raw))?);
     let mut out = File::create_new(to).map_err(files::io("create", to))?;
     qcow2::from_raw(&mut from, recipe::DISK, &mut out).map_err(|e| e.into_error(to))
 }

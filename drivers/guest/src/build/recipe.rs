@@ -106,7 +106,7 @@ pub(crate) fn key(suite: &str, arch: Arch) -> String {
         hasher.update(words.join(" "));
     }
     hasher.update(format!("{DISK} {FIRST} {FILE_SYSTEM} {CMDLINE} {EPOCH} {USER}"));
-    format!("built {suite} {arch} {}", hex::encode(hasher.finalize()))
+    format!("built {suite} {} {}", arch.uname(), hex::encode(hasher.finalize()))
 }
 
 /// All of it as one script for `sh -c`: the files are written into the new system, then the hook runs. In a namespace the hook is
@@ -196,9 +196,9 @@ mod tests {
     #[test]
     fn the_key_tells_suites_and_processors_apart() {
         let key_of = |suite, arch| key(suite, arch);
-        assert_eq!(key_of("trixie", Arch::X86_64), key_of("trixie", Arch::X86_64));
-        assert_ne!(key_of("trixie", Arch::X86_64), key_of("forky", Arch::X86_64));
-        assert_ne!(key_of("trixie", Arch::X86_64), key_of("trixie", Arch::Aarch64));
+        assert_eq!(key_of("trixie", Arch::Amd64), key_of("trixie", Arch::Amd64));
+        assert_ne!(key_of("trixie", Arch::Amd64), key_of("forky", Arch::Amd64));
+        assert_ne!(key_of("trixie", Arch::Amd64), key_of("trixie", Arch::Arm64));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The partition table (MBR) and GRUB in the gap behind it. Source of facts: GRUB's `boot.S` and `diskboot.S`: the first sector
 //! loads the second, whose list of what follows is already right for a core image that begins there.
 
-use machine_driver::{DriverError, ErrorKind, Result};
+use machine_driver::{Diagnostic, Kind, Result};
 
 const SECTOR: usize = 512;
 /// Code ends where the disk's id begins.
@@ -14,7 +14,7 @@ pub(super) fn gap(first: u64, disk: u64, loader: Option<(&[u8], &[u8])>) -> Resu
     let mut out = vec![0; first as usize];
     if let Some((boot, core)) = loader {
         if boot.len() < CODE || SECTOR + core.len() > out.len() {
-            return Err(DriverError::new(ErrorKind::Other, "the boot loader does not fit before the first partition"));
+            return Err(Diagnostic::new(Kind::Failure, "the boot loader does not fit before the first partition"));
         }
         out[..CODE].copy_from_slice(&boot[..CODE]);
         out[SECTOR..SECTOR + core.len()].copy_from_slice(core);

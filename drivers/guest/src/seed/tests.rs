@@ -1,29 +1,14 @@
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 
 use machine_driver::HostKeyPair;
 
 use super::*;
 
-fn context() -> Context {
-    Context {
-        host_name: "web-1".to_owned(),
-        machine_id: "0c0a".to_owned(),
-        store_id: String::new(),
-        public_key: "ssh-ed25519 AAAA us\n".to_owned(),
-        host_key: Some(HostKeyPair { private: "PRIVATE\n".to_owned(), public: "ssh-ed25519 BBBB\n".to_owned() }),
-        dir: PathBuf::new(),
-        runtime_dir: PathBuf::new(),
-        cache_dir: PathBuf::new(),
-        working_dir: PathBuf::new(),
-        deadline: None,
-        resumed: false,
-        secrets: BTreeMap::new(),
-        progress: Arc::new(|_| {}),
-        save: Arc::new(|_| Ok(())),
-    }
+pub(crate) fn context() -> Context {
+    Context::new("web-1", "0c0a", "").keys(
+        "ssh-ed25519 AAAA us\n",
+        Some(HostKeyPair { private: "PRIVATE\n".to_owned(), public: "ssh-ed25519 BBBB\n".to_owned() }),
+    )
 }
 
 fn interfaces() -> Network {

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
-use machine_driver::conformance::{Trouble, World, assert_conforms, settings_round_trip};
-use machine_driver::{AnyDriver, BoxFuture};
+use machine_driver::conformance::{
+    Trouble, World, assert_conforms, assert_conforms_behind_a_pipe, settings_round_trip,
+};
+use machine_driver::{AnyDriver, BoxFuture, InProcess};
 use machine_driver_qemu::Qemu;
 
 use crate::tiny::{Computer, FAST, put, qemu};
 
 impl World for Computer {
     fn driver(&self) -> Box<dyn AnyDriver> {
-        Box::new(Qemu::with_pace(FAST))
+        Box::new(InProcess::new(Qemu::with_pace(FAST)))
     }
     fn arguments(&self) -> Vec<String> {
         Self::arguments(self)
@@ -60,23 +62,30 @@ case $trouble in
 esac
 exec "$real" "$@""#;
 
+fn computer() -> Computer {
+    let mut computer = Computer::new();
+    let program = computer.script("in-between", IN_BETWEEN);
+    computer.flags = format!("--qemu-program {}", program.display());
+    computer
+}
+
 #[tokio::test]
 async fn qemu_conforms() {
-    if !qemu() {
-        return;
+    if qemu() {
+        assert_conforms(computer).await;
     }
-    assert_conforms(|| {
-        let mut computer = Computer::new();
-        let program = computer.script("in-between", IN_BETWEEN);
-        computer.flags = format!("--qemu-program {}", program.display());
-        computer
-    })
-    .await;
+}
+
+#[tokio::test]
+async fn qemu_conforms_behind_a_pipe() {
+    if qemu() {
+        assert_conforms_behind_a_pipe(computer).await;
+    }
 }
 
 #[test]
 fn settings_round_trip_with_every_flag() {
-    let driver = Qemu::new();
+    let driver = InProcess::new(Qemu::new());
     let line = "--qemu-memory 4G --qemu-cpu-count 3 --qemu-disk-size 40960 --qemu-image disk/../base.qcow2 \
                 --qemu-image-checksum sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 \
                 --qemu-network bridge=br0 --qemu-address 10.0.0.5/24 --qemu-gateway 10.0.0.1 --qemu-nameserver 10.0.0.1,10.0.0.2 \

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
-use machine_driver::{ErrorKind, Power, Stop};
+use machine_driver::{Kind, Power, Stop};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::tiny::{Computer, FAST, Play, put, qemu, shown};
+use crate::tiny::{Computer, FAST, SimulatedCore, put, qemu, shown};
 
 macro_rules! needs_qemu {
     () => {
@@ -25,10 +25,10 @@ fn signal(pid: i32, signal: Signal) {
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
-async fn become_(play: &Play, power: Power) {
+async fn wait_for_power(core: &SimulatedCore, power: Power) {
     let begun = std::time::Instant::now();
-    while play.inspect().await.unwrap().power != power {
-        assert!(begun.elapsed() < FAST.end, "not {power:?} within {:?}: {:?}", FAST.end, play.inspect().await);
+    while core.inspect().await.unwrap().power != power {
+        assert!(begun.elapsed() < FAST.end, "not {power:?} within {:?}: {:?}", FAST.end, core.inspect().await);
         tokio::time::sleep(FAST.poll).await;
     }
 }
@@ -36,49 +36,49 @@ async fn become_(play: &Play, power: Power) {
 #[tokio::test]
 async fn killed_it_is_stopped_and_start_repairs_it() {
     needs_qemu!();
-    let mut play = Play::new(&computer(), 1, "");
-    play.create().await.unwrap();
-    let first = play.pid();
+    let mut core = SimulatedCore::new(&computer(), 1, "");
+    core.create().await.unwrap();
+    let first = core.pid();
     // A session of its own: neither our terminal's Ctrl-C nor its end is for it.
     let session = rustix::process::getsid(Pid::from_raw(first)).unwrap();
     assert_eq!(session.as_raw_nonzero().get(), first);
-    let before = play.inspect().await.unwrap();
+    let before = core.inspect().await.unwrap();
     signal(first, Signal::KILL);
-    become_(&play, Power::Stopped).await;
-    play.start().await.unwrap();
-    let after = play.inspect().await.unwrap();
+    wait_for_power(&core, Power::Stopped).await;
+    core.start().await.unwrap();
+    let after = core.inspect().await.unwrap();
     assert_eq!((after.power, &after.ssh, &after.engine), (Power::Running, &before.ssh, &before.engine));
-    assert_ne!(play.pid(), first);
+    assert_ne!(core.pid(), first);
     // After the computer was off: no runtime folder, and a socket that nobody listens on.
-    signal(play.pid(), Signal::KILL);
-    become_(&play, Power::Stopped).await;
-    std::fs::remove_file(play.dir().join("qemu.sock")).unwrap();
-    play.start().await.unwrap();
-    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
-    play.remove().await.unwrap();
-    assert_eq!(play.computer.things(), Vec::<String>::new());
+    signal(core.pid(), Signal::KILL);
+    wait_for_power(&core, Power::Stopped).await;
+    std::fs::remove_file(core.dir().join("qemu.sock")).unwrap();
+    core.start().await.unwrap();
+    assert_eq!(core.inspect().await.unwrap().power, Power::Running);
+    core.remove().await.unwrap();
+    assert_eq!(core.computer.things(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn one_that_hangs_is_killed_and_one_that_lost_its_socket_too() {
     needs_qemu!();
-    let mut play = Play::new(&computer(), 1, "");
-    play.create().await.unwrap();
+    let mut core = SimulatedCore::new(&computer(), 1, "");
+    core.create().await.unwrap();
     // Stopped by a signal it answers nobody; it is there all the same.
-    let pid = play.pid();
+    let pid = core.pid();
     signal(pid, Signal::STOP);
-    let status = play.inspect().await.unwrap();
+    let status = core.inspect().await.unwrap();
     assert_eq!(status.power, Power::Running, "{status:?}");
     assert_eq!(status.detail.as_deref(), Some("QEMU does not answer on its control socket"));
-    play.stop(Stop::AtOnce).await.unwrap();
-    assert!(play.said().contains("QEMU does not answer on its control socket: killing it"), "{}", play.said());
-    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
-    play.start().await.unwrap();
-    std::fs::remove_file(play.dir().join("qemu.sock")).unwrap();
-    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
-    play.stop(Stop::Politely).await.unwrap();
-    assert!(play.said().contains("nobody answers on QEMU's control socket"), "{}", play.said());
-    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
+    core.stop(Stop::AtOnce).await.unwrap();
+    assert!(core.said().contains("QEMU does not answer on its control socket: killing it"), "{}", core.said());
+    assert_eq!(core.inspect().await.unwrap().power, Power::Stopped);
+    core.start().await.unwrap();
+    std::fs::remove_file(core.dir().join("qemu.sock")).unwrap();
+    assert_eq!(core.inspect().await.unwrap().power, Power::Running);
+    core.stop(Stop::Politely).await.unwrap();
+    assert!(core.said().contains("nobody answers on QEMU's control socket"), "{}", core.said());
+    assert_eq!(core.inspect().await.unwrap().power, Power::Stopped);
 }
 
 #[tokio::test]
@@ -90,12 +90,12 @@ async fn a_guest_that_does_not_listen_is_switched_off() {
     disk[..2].copy_from_slice(&[0xeb, 0xfe]);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     put(&computer.path("tiny.img"), disk);
-    let mut play = Play::new(&computer, 1, "");
-    play.pace.shutdown = std::time::Duration::from_millis(400);
-    play.create().await.unwrap();
-    play.stop(Stop::Politely).await.unwrap();
-    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
-    assert!(play.said().contains("the guest did not shut down within 0 s: switching it off"), "{}", play.said());
+    let mut core = SimulatedCore::new(&computer, 1, "");
+    core.timing.shutdown = std::time::Duration::from_millis(400);
+    core.create().await.unwrap();
+    core.stop(Stop::Politely).await.unwrap();
+    assert_eq!(core.inspect().await.unwrap().power, Power::Stopped);
+    assert!(core.said().contains("the guest did not shut down within 0 s: switching it off"), "{}", core.said());
 }
 
 #[tokio::test]
@@ -103,13 +103,13 @@ async fn a_paused_vm_goes_on() {
     needs_qemu!();
     let computer = computer();
     // -S: QEMU waits to be told.
-    let mut play = Play::new(&computer, 1, "--qemu-arg -S");
-    play.create().await.unwrap();
-    assert_eq!(play.inspect().await.unwrap().power, Power::Starting);
-    play.stop(Stop::AtOnce).await.unwrap();
-    let mut play = Play::new(&computer, 2, "");
-    play.create().await.unwrap();
-    let mut qmp = std::os::unix::net::UnixStream::connect(play.dir().join("qemu.sock")).unwrap();
+    let mut core = SimulatedCore::new(&computer, 1, "--qemu-arg -S");
+    core.create().await.unwrap();
+    assert_eq!(core.inspect().await.unwrap().power, Power::Starting);
+    core.stop(Stop::AtOnce).await.unwrap();
+    let mut core = SimulatedCore::new(&computer, 2, "");
+    core.create().await.unwrap();
+    let mut qmp = std::os::unix::net::UnixStream::connect(core.dir().join("qemu.sock")).unwrap();
     let mut said = String::new();
     std::io::Write::write_all(&mut qmp, b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"stop\"}\n").unwrap();
     let mut lines = std::io::BufReader::new(qmp);
@@ -117,34 +117,34 @@ async fn a_paused_vm_goes_on() {
         assert_ne!(std::io::BufRead::read_line(&mut lines, &mut said).unwrap(), 0, "{said}");
     }
     drop(lines);
-    assert_eq!(play.inspect().await.unwrap().power, Power::Paused);
-    play.start().await.unwrap();
-    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
+    assert_eq!(core.inspect().await.unwrap().power, Power::Paused);
+    core.start().await.unwrap();
+    assert_eq!(core.inspect().await.unwrap().power, Power::Running);
 }
 
 #[tokio::test]
 async fn ports_are_kept_unless_taken() {
     needs_qemu!();
-    let mut play = Play::new(&computer(), 1, "");
-    play.create().await.unwrap();
-    let port = |play: &Play| {
-        let status = play.machine.clone();
+    let mut core = SimulatedCore::new(&computer(), 1, "");
+    core.create().await.unwrap();
+    let port = |core: &SimulatedCore| {
+        let status = core.machine.clone();
         (status["ssh-port"].as_u64().unwrap() as u16, status["engine-port"].as_u64().unwrap() as u16)
     };
-    let first = port(&play);
-    let status = play.inspect().await.unwrap();
+    let first = port(&core);
+    let status = core.inspect().await.unwrap();
     assert_eq!(status.ssh.unwrap().port, first.0);
     let engine = status.engine.unwrap();
     assert_eq!((engine.host.as_str(), engine.port, engine.host_port), ("127.0.0.1", first.1, 2376));
-    play.stop(Stop::AtOnce).await.unwrap();
-    play.start().await.unwrap();
-    assert_eq!(port(&play), first);
-    play.stop(Stop::AtOnce).await.unwrap();
+    core.stop(Stop::AtOnce).await.unwrap();
+    core.start().await.unwrap();
+    assert_eq!(port(&core), first);
+    core.stop(Stop::AtOnce).await.unwrap();
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.0)).unwrap();
-    play.start().await.unwrap();
-    assert_ne!(port(&play).0, first.0);
-    assert!(play.said().contains("is taken by another program: the VM is at"), "{}", play.said());
-    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
+    core.start().await.unwrap();
+    assert_ne!(port(&core).0, first.0);
+    assert!(core.said().contains("is taken by another program: the VM is at"), "{}", core.said());
+    assert_eq!(core.inspect().await.unwrap().power, Power::Running);
     drop(taken);
 }
 
@@ -161,54 +161,54 @@ async fn a_range_of_ports_ends() {
         })
         .unwrap();
     let first = a.local_addr().unwrap().port();
-    let mut play = Play::new(&computer, 1, &format!("--qemu-port-range {first}-{}", first + 1));
-    let refused = play.create().await.unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::Quota);
+    let mut core = SimulatedCore::new(&computer, 1, &format!("--qemu-port-range {first}-{}", first + 1));
+    let refused = core.create().await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Quota);
     insta::assert_snapshot!(shown(&refused).replace(&format!("{first}-{}", first + 1), "FIRST-LAST"));
     drop((a, b));
-    play.create().await.unwrap();
-    assert_eq!(play.inspect().await.unwrap().power, Power::Running);
-    play.remove().await.unwrap();
+    core.create().await.unwrap();
+    assert_eq!(core.inspect().await.unwrap().power, Power::Running);
+    core.remove().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_cleared_cache_breaks_no_machine_and_a_lost_disk_is_named() {
     needs_qemu!();
     let computer = computer();
-    let mut play = Play::new(&computer, 1, "");
-    play.create().await.unwrap();
-    play.stop(Stop::AtOnce).await.unwrap();
+    let mut core = SimulatedCore::new(&computer, 1, "");
+    core.create().await.unwrap();
+    core.stop(Stop::AtOnce).await.unwrap();
     std::fs::remove_dir_all(computer.path("cache")).unwrap();
-    play.start().await.unwrap();
-    play.stop(Stop::AtOnce).await.unwrap();
-    let dir = play.dir();
+    core.start().await.unwrap();
+    core.stop(Stop::AtOnce).await.unwrap();
+    let dir = core.dir();
     std::fs::rename(dir.join("disk.base"), dir.join("aside")).unwrap();
-    let status = play.inspect().await.unwrap();
+    let status = core.inspect().await.unwrap();
     assert_eq!(status.power, Power::Error);
-    let refused = play.start().await.unwrap_err();
+    let refused = core.start().await.unwrap_err();
     assert_eq!(Some(&refused.message), status.detail.as_ref());
-    assert!(refused.message.starts_with("the image that the VM's disk stands on is gone: "), "{}", shown(&refused));
+    assert!(refused.message.starts_with("the base image of the VM's disk no longer exists: "), "{}", shown(&refused));
     assert!(refused.hint.is_some());
     std::fs::rename(dir.join("aside"), dir.join("disk.base")).unwrap();
     std::fs::rename(dir.join("disk.qcow2"), dir.join("aside")).unwrap();
-    assert_eq!(play.inspect().await.unwrap().power, Power::Gone);
-    let refused = play.start().await.unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::NotFound);
-    assert!(refused.message.starts_with("the VM's disk is gone: "), "{}", shown(&refused));
+    assert_eq!(core.inspect().await.unwrap().power, Power::Gone);
+    let refused = core.start().await.unwrap_err();
+    assert_eq!(refused.kind, Kind::NotFound);
+    assert!(refused.message.starts_with("the VM's disk no longer exists: "), "{}", shown(&refused));
     std::fs::rename(dir.join("aside"), dir.join("disk.qcow2")).unwrap();
-    play.start().await.unwrap();
+    core.start().await.unwrap();
 }
 
 #[tokio::test]
 async fn the_base_is_the_cache_s_own_file() {
     needs_qemu!();
-    let mut play = Play::new(&computer(), 1, "");
-    play.create().await.unwrap();
-    let meta = std::fs::metadata(play.dir().join("disk.base")).unwrap();
+    let mut core = SimulatedCore::new(&computer(), 1, "");
+    core.create().await.unwrap();
+    let meta = std::fs::metadata(core.dir().join("disk.base")).unwrap();
     assert!(meta.nlink() > 1, "a link, not a copy");
     // The seed holds the host key, and what QEMU and the guest say is nobody else's affair.
     for name in ["seed.iso", "qemu.log", "qemu.lock"] {
-        let mode = std::fs::metadata(play.dir().join(name)).unwrap().mode() & 0o777;
+        let mode = std::fs::metadata(core.dir().join(name)).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o600, "{name}: {mode:o}");
     }
 }
@@ -216,14 +216,14 @@ async fn the_base_is_the_cache_s_own_file() {
 #[tokio::test]
 async fn a_disk_in_use_elsewhere_is_left_alone() {
     needs_qemu!();
-    let mut play = Play::new(&computer(), 1, "");
-    play.create().await.unwrap();
+    let mut core = SimulatedCore::new(&computer(), 1, "");
+    core.create().await.unwrap();
     // As if the lock's file had been deleted: the disk's own lock still says no.
-    std::fs::remove_file(play.dir().join("qemu.lock")).unwrap();
-    let refused = play.start().await.unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::Denied, "{}", shown(&refused));
+    std::fs::remove_file(core.dir().join("qemu.lock")).unwrap();
+    let refused = core.start().await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Denied, "{}", shown(&refused));
     assert_eq!(refused.message, "the VM's disk is used by another process");
-    assert_eq!(play.computer.vms().len(), 1);
+    assert_eq!(core.computer.vms().len(), 1);
 }
 
 #[tokio::test]
@@ -246,8 +246,8 @@ async fn what_cannot_work_is_refused_before_anything_exists() {
         "--qemu-arch aarch64 --qemu-accel kvm --qemu-program qemu-system-x86_64",
         "--qemu-accel hvf",
     ] {
-        let play = Play::new(&computer, 1, flags);
-        let refused = play.check().await.expect_err(flags);
+        let core = SimulatedCore::new(&computer, 1, flags);
+        let refused = core.check().await.expect_err(flags);
         let root = computer.root.path().display().to_string();
         let text = shown(&refused).replace('\n', "\n  ").replace(&root, "ROOT");
         // How much this computer has is its own affair.
@@ -275,8 +275,8 @@ fn settings_that_contradict_themselves() {
         "--qemu-share ~/a:/srv",
         "--qemu-image https://images.example/disk.qcow2",
     ] {
-        let Err(refused) = Play::try_new(&computer, 1, flags) else { panic!("{flags} is taken") };
-        assert_eq!(refused.kind, ErrorKind::Settings);
+        let Err(refused) = SimulatedCore::try_new(&computer, 1, flags) else { panic!("{flags} is taken") };
+        assert_eq!(refused.kind, Kind::Usage);
         seen.extend([flags, "\n  ", &shown(&refused).replace('\n', "\n  "), "\n"]);
     }
     insta::assert_snapshot!(seen);
@@ -286,12 +286,12 @@ fn settings_that_contradict_themselves() {
 async fn qemu_says_why_it_does_not_start() {
     needs_qemu!();
     let computer = computer();
-    let mut play = Play::new(&computer, 1, "--qemu-arg -device --qemu-arg no-such-device");
-    let failed = play.create().await.unwrap_err();
+    let mut core = SimulatedCore::new(&computer, 1, "--qemu-arg -device --qemu-arg no-such-device");
+    let failed = core.create().await.unwrap_err();
     insta::assert_snapshot!(shown(&failed));
     assert_eq!(computer.vms().len(), 0);
-    assert_eq!(play.inspect().await.unwrap().power, Power::Stopped);
-    play.remove().await.unwrap();
+    assert_eq!(core.inspect().await.unwrap().power, Power::Stopped);
+    core.remove().await.unwrap();
     assert_eq!(computer.things(), Vec::<String>::new());
 }
 
@@ -313,11 +313,11 @@ async fn images_that_will_not_do() {
     .into_iter()
     .enumerate()
     {
-        let refused = match Play::try_new(&computer, number, flags) {
+        let refused = match SimulatedCore::try_new(&computer, number, flags) {
             Err(refused) => refused,
-            Ok(mut play) => {
-                let refused = play.create().await.expect_err(flags);
-                play.remove().await.unwrap();
+            Ok(mut core) => {
+                let refused = core.create().await.expect_err(flags);
+                core.remove().await.unwrap();
                 refused
             }
         };
@@ -350,9 +350,9 @@ async fn ten_at_once_share_a_disk_and_no_port() {
     for number in 0..10 {
         let (computer, flags) = (Arc::clone(&computer), flags.clone());
         all.spawn(async move {
-            let mut play = Play::new(&computer, number, &flags);
-            play.create().await.map_err(|e| shown(&e)).unwrap();
-            play.machine
+            let mut core = SimulatedCore::new(&computer, number, &flags);
+            core.create().await.map_err(|e| shown(&e)).unwrap();
+            core.machine
         });
     }
     let machines = all.join_all().await;

@@ -1,18 +1,17 @@
 //! A guest small enough for a hundred lives, and the computer as a provider. Main type: [`Computer`].
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use machine_driver::{AnyDriver, Context, HostKeyPair, Result, Status, Stop};
-use machine_driver_qemu::{Pace, Qemu};
+use machine_driver::{AnyDriver, Context, Folders, HostKeyPair, InProcess, Result, Status, Stop, Typed};
+use machine_driver_qemu::{Qemu, Timing};
 use serde_json::{Value, json};
 
 /// Short, but for a computer that is busy.
-pub(crate) const FAST: Pace = Pace {
+pub(crate) const FAST: Timing = Timing {
     poll: Duration::from_millis(5),
     start: Duration::from_secs(20),
     answer: Duration::from_secs(5),
@@ -30,19 +29,12 @@ const GUEST: &[u8] = &[
 ];
 
 /// Whether QEMU is here; where it is not, that is said where `./check` collects it.
-#[expect(clippy::print_stderr, reason = "libtest shows it with the test")]
 pub(crate) fn qemu() -> bool {
     static HERE: OnceLock<bool> = OnceLock::new();
     *HERE.get_or_init(|| {
         let here = Command::new("qemu-system-x86_64").arg("--version").output().is_ok_and(|o| o.status.success());
         if !here {
-            let name = std::env::var("NEXTEST_TEST_NAME").unwrap_or_else(|_| "a test of driver qemu".to_owned());
-            let line = format!("SKIPPED: {name}: qemu-system-x86_64 is not here; ./check installs it\n");
-            eprint!("{line}");
-            if let Some(log) = std::env::var_os("MACHINE_SKIP_LOG") {
-                let mut log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-                std::io::Write::write_all(&mut log, line.as_bytes()).unwrap();
-            }
+            machine_base::skipped("qemu-system-x86_64 is not here; ./check installs it");
         }
         here
     })
@@ -136,10 +128,10 @@ impl Drop for Computer {
 }
 
 /// One machine as the core would hold it.
-pub(crate) struct Play {
+pub(crate) struct SimulatedCore {
     pub(crate) computer: Arc<Computer>,
     /// For every new process of ours.
-    pub(crate) pace: Pace,
+    pub(crate) timing: Timing,
     pub(crate) name: String,
     pub(crate) id: String,
     pub(crate) settings: Value,
@@ -147,22 +139,21 @@ pub(crate) struct Play {
     pub(crate) said: Arc<Mutex<Vec<String>>>,
 }
 
-impl Play {
+impl SimulatedCore {
     pub(crate) fn new(computer: &Arc<Computer>, number: usize, flags: &str) -> Self {
         Self::try_new(computer, number, flags).unwrap()
     }
 
     pub(crate) fn try_new(computer: &Arc<Computer>, number: usize, flags: &str) -> Result<Self> {
-        let driver = Qemu::with_pace(FAST);
-        let mut words = vec!["create".to_owned()];
-        words.extend(computer.arguments());
-        words.extend(flags.split_whitespace().map(str::to_owned));
-        // As on a command line where an option given twice overrides: clap's own wish is asked for here.
-        let matches = AnyDriver::flags(&driver).args_override_self(true).try_get_matches_from(words).unwrap();
-        let settings = AnyDriver::settings(&driver, &matches, computer.root.path())?;
+        let driver = InProcess::new(Qemu::with_pace(FAST));
+        // An option given twice overrides.
+        let mut args = computer.arguments();
+        args.extend(flags.split_whitespace().map(str::to_owned));
+        let typed = Typed { args, dir: computer.root.path().to_owned(), ..Typed::default() };
+        let settings = serde_json::to_value(driver.settings(&typed)?).unwrap();
         Ok(Self {
             computer: Arc::clone(computer),
-            pace: FAST,
+            timing: FAST,
             name: format!("m-{number}"),
             id: format!("00000000-0000-4000-8000-{number:012x}"),
             settings,
@@ -171,8 +162,8 @@ impl Play {
         })
     }
 
-    fn driver(&self) -> Qemu {
-        Qemu::with_pace(self.pace)
+    fn driver(&self) -> Box<dyn AnyDriver> {
+        Box::new(InProcess::new(Qemu::with_pace(self.timing)))
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
@@ -182,54 +173,50 @@ impl Play {
     pub(crate) fn context(&self) -> Context {
         let said = Arc::clone(&self.said);
         let root = self.computer.root.path();
-        Context {
-            host_name: self.name.clone(),
-            machine_id: self.id.clone(),
-            store_id: "00000000-0000-4000-8000-00000000000a".to_owned(),
-            public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f us"
-                .to_owned(),
-            host_key: Some(HostKeyPair { private: "PRIVATE\n".to_owned(), public: "ssh-ed25519 AAAA".to_owned() }),
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f us";
+        let host_key = HostKeyPair { private: "PRIVATE\n".to_owned(), public: "ssh-ed25519 AAAA".to_owned() };
+        let folders = Folders {
             dir: self.dir(),
             runtime_dir: root.join("run"),
             cache_dir: root.join("cache"),
+            data_dir: root.join("data"),
             working_dir: root.to_owned(),
-            deadline: None,
-            resumed: false,
-            secrets: BTreeMap::new(),
-            progress: Arc::new(move |line| said.lock().unwrap().push(line.to_owned())),
-            save: Arc::new(|_| Ok(())),
-        }
+        };
+        Context::new(&self.name, &self.id, "00000000-0000-4000-8000-00000000000a")
+            .keys(key, Some(host_key))
+            .folders(folders)
+            .on_progress(Arc::new(move |line| said.lock().unwrap().push(line.to_owned())))
     }
 
     pub(crate) async fn check(&self) -> Result<()> {
-        AnyDriver::check(&self.driver(), &self.context(), &self.settings).await
+        self.driver().check(&self.context(), &self.settings).await
     }
 
     pub(crate) async fn create(&mut self) -> Result<()> {
         self.check().await?;
-        for stage in 0..AnyDriver::describe(&self.driver()).stages.len() {
-            let cx = self.context();
-            AnyDriver::advance(&self.driver(), stage, &cx, &self.settings, &mut self.machine).await?;
+        let driver = self.driver();
+        for stage in &driver.description().stages {
+            driver.advance(stage, &self.context(), &self.settings, &mut self.machine).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn inspect(&self) -> Result<Status> {
-        AnyDriver::inspect(&self.driver(), &self.context(), &self.settings, &self.machine).await
+        self.driver().inspect(&self.context(), &self.settings, &self.machine).await
     }
 
     pub(crate) async fn remove(&self) -> Result<()> {
-        AnyDriver::remove(&self.driver(), &self.context(), &self.settings, &self.machine).await
+        self.driver().remove(&self.context(), &self.settings, &self.machine).await
     }
 
     pub(crate) async fn start(&mut self) -> Result<()> {
         let cx = self.context();
-        AnyDriver::start(&self.driver(), &cx, &self.settings, &mut self.machine).await
+        self.driver().start(&cx, &self.settings, &mut self.machine).await
     }
 
     pub(crate) async fn stop(&mut self, how: Stop) -> Result<()> {
         let cx = self.context();
-        AnyDriver::stop(&self.driver(), how, &cx, &self.settings, &mut self.machine).await
+        self.driver().stop(how, &cx, &self.settings, &mut self.machine).await
     }
 
     /// The one process of this machine.
@@ -246,7 +233,7 @@ impl Play {
 }
 
 /// The whole error in one text, as a person would see it.
-pub(crate) fn shown(error: &machine_driver::DriverError) -> String {
+pub(crate) fn shown(error: &machine_driver::Diagnostic) -> String {
     let causes: String = error.causes.iter().map(|cause| format!(": {cause}")).collect();
     let hint = error.hint.as_deref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     format!("{error}{causes}{hint}")

@@ -9,7 +9,7 @@ fn begin(operation: &str) -> Event {
     Event::Begin { operation: operation.into() }
 }
 fn end(operation: &str) -> Event {
-    Event::End { operation: operation.into() }
+    Event::End { operation: operation.into(), unfinished: None }
 }
 fn started(step: StepId, stage: Option<&str>) -> Event {
     Event::Started { step, stage: stage.map(Into::into) }
@@ -54,7 +54,7 @@ fn a_create_that_fails_and_goes_on() {
     assert_eq!(seen[8], (1, None, false), "going on keeps what is done");
     assert_eq!(seen[10], (1, make, false));
     assert_eq!(seen[13], (2, None, true));
-    assert_eq!(seen[14], (0, None, false), "another operation begins anew");
+    assert_eq!(seen[14], (0, None, false), "another operation starts over");
     assert!(state.has_completed("create") && !state.has_completed("provision"));
 }
 
@@ -87,6 +87,69 @@ fn live_and_read_back_agree_wherever_the_writer_is_killed() {
             assert_eq!(again.state().operation.as_deref(), Some("rm"));
         }
     }
+}
+
+/// What these events make of an empty journal.
+fn after(events: &[Event]) -> State {
+    events.iter().try_fold(State::default(), next).unwrap()
+}
+
+#[test]
+fn a_create_outlives_what_comes_in_between() {
+    let half = [begin("create"), started(KEYS, None), finished(KEYS, None), started(MAKE, None)];
+    let ordered = [started(MAKE, Some("disk")), finished(MAKE, Some("disk")), started(MAKE, Some("boot"))];
+    let stopped = [begin("stop"), started(StepId::new("switch-off"), None)];
+    let state = after(&[&half[..], &ordered, &stopped].concat());
+    assert!(state.is_half_way() && !state.has_completed("create"));
+    assert_eq!(state.suspended.as_ref().unwrap().stopped_at, Some(MAKE));
+    assert_eq!(state.to_go_on("create"), Some(&[KEYS][..]), "the provider may have been asked: it goes on there");
+    assert_eq!(state.to_go_on("rm"), None);
+    let again = next(state, &begin("create")).unwrap();
+    assert_eq!((again.done.as_slice(), again.stages_done.as_slice()), (&[KEYS][..], &["disk".to_owned()][..]));
+    assert_eq!((again.stage_begun.as_deref(), again.suspended), (Some("boot"), None));
+    // Nobody was asked for anything: everything is worth another look.
+    let state = after(&[&half[..], &[finished(MAKE, None)], &[begin("provision"), end("provision")]].concat());
+    assert!(state.suspended.is_some() && !state.is_half_way());
+    assert_eq!(state.to_go_on("create"), None);
+    assert_eq!(next(state, &begin("create")).unwrap().done, []);
+    // A create that was complete is no more in question.
+    let state = after(&[begin("create"), end("create"), begin("stop"), begin("create")]);
+    assert_eq!(state.suspended, None);
+    assert!(state.has_completed("create"));
+}
+
+#[test]
+fn the_last_line_tells_of_a_create_that_is_not_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let mut journal = Journal::open(&path).unwrap();
+    for event in
+        [begin("create"), begin("stop"), Event::End { operation: "stop".into(), unfinished: Some("create".into()) }]
+    {
+        journal.append(event).unwrap();
+    }
+    let last = Journal::last(&path).unwrap().unwrap();
+    assert!(matches!(last.event, Event::End { unfinished: Some(create), .. } if create == "create"));
+    journal.close();
+    journal.append(begin("rm")).unwrap();
+    assert_eq!(journal.state().operation.as_deref(), Some("rm"));
+    assert_eq!(Journal::events(&path).unwrap().len(), 3, "a closed one writes nothing");
+}
+
+#[test]
+fn what_is_held_is_written_once_there_is_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("web-1/journal.jsonl");
+    let mut journal = Journal::open(&path).unwrap();
+    journal.hold();
+    journal.append(begin("create")).unwrap();
+    journal.append(started(KEYS, None)).unwrap();
+    assert!(!path.parent().unwrap().exists());
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    journal.release().unwrap();
+    journal.append(finished(KEYS, None)).unwrap();
+    assert_eq!(Journal::open(&path).unwrap().state(), journal.state());
+    assert_eq!(Journal::events(&path).unwrap().len(), 3);
 }
 
 #[test]

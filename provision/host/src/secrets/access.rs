@@ -24,9 +24,15 @@ pub struct Access {
 }
 
 impl Access {
-    /// Nobody is asked, and what takes longer than two seconds has failed.
+    /// Nobody is asked, and what takes longer than two seconds has failed: for `ls` and `status`, which do without.
     pub fn quiet() -> Self {
         Self { may_prompt: false, deadline: Duration::from_secs(2), passphrase: None }
+    }
+
+    /// Nobody is there to be asked, but the command cannot do without: a keyring that has still to start on a busy computer, or
+    /// a program behind `command:`, has ten seconds.
+    pub fn unattended() -> Self {
+        Self { deadline: Duration::from_secs(10), ..Self::quiet() }
     }
 
     /// People may be asked, and have two minutes.
@@ -51,14 +57,14 @@ impl fmt::Debug for Access {
     }
 }
 
-/// The trouble with a credential, without what it is about.
+/// What went wrong with a credential, without what it is about.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct KeeperError {
     pub(super) why: String,
     pub(super) hint: Option<String>,
 }
 
-impl Trouble {
+impl KeeperError {
     pub(super) fn new(why: impl Into<String>) -> Self {
         Self { why: why.into(), hint: None }
     }
@@ -80,20 +86,22 @@ impl Trouble {
 /// runtime, which panics on a thread that belongs to one. A thread that is late is left to end by itself.
 pub(super) fn within<T: Send + 'static>(
     deadline: Duration,
-    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
-) -> Result<T, Trouble> {
+    work: impl FnOnce() -> Result<T, KeeperError> + Send + 'static,
+) -> Result<T, KeeperError> {
     let (sender, receiver) = mpsc::channel();
     let started = std::thread::Builder::new().name("credentials".into()).spawn(move || {
         // Nobody listens any more when it is late.
         let _ = sender.send(work());
     });
     if let Err(error) = started {
-        return Err(Trouble::new(format!("cannot start a thread: {error}")));
+        return Err(KeeperError::new(format!("cannot start a thread: {error}")));
     }
     match receiver.recv_timeout(deadline) {
         Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(Trouble::new(format!("no answer within {} s", deadline.as_secs_f32()))),
-        Err(RecvTimeoutError::Disconnected) => Err(Trouble::new("a fault in the keyring library ended the work")),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(KeeperError::new(format!("no answer within {} s", deadline.as_secs_f32())))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err(KeeperError::new("a fault in the keyring library ended the work")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use super::access::Trouble;
+use super::access::KeeperError;
 use super::{Access, Secret, resolve};
 
 /// How often the end of the program is looked for.
@@ -21,9 +21,9 @@ const PEOPLE: &[&str] = &["DISPLAY", "WAYLAND_DISPLAY", "GPG_TTY", "SSH_ASKPASS"
 ///
 /// Where nobody may be asked it runs in a process group of its own, which cannot read from the terminal, and without the
 /// variables that lead to a desktop.
-pub(super) fn run(line: &str, access: &Access, withhold: &[String]) -> Result<Secret, Trouble> {
+pub(super) fn run(line: &str, access: &Access, withhold: &[String]) -> Result<Secret, KeeperError> {
     let words = shlex::split(line).unwrap_or_default();
-    let Some((program, args)) = words.split_first() else { return Err(Trouble::new("no program is named")) };
+    let Some((program, args)) = words.split_first() else { return Err(KeeperError::new("no program is named")) };
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for name in withhold {
@@ -36,11 +36,11 @@ pub(super) fn run(line: &str, access: &Access, withhold: &[String]) -> Result<Se
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
     }
-    let mut child = command.spawn().map_err(|e| Trouble::new(format!("cannot run {program}: {e}")))?;
+    let mut child = command.spawn().map_err(|e| KeeperError::new(format!("cannot run {program}: {e}")))?;
     let stdout = collect(child.stdout.take(), resolve::LONGEST + 1);
     let stderr = collect(child.stderr.take(), COMPLAINT);
     let deadline = Instant::now() + access.deadline;
-    let late = || Trouble::new(format!("no answer within {} s", access.deadline.as_secs_f32()));
+    let late = || KeeperError::new(format!("no answer within {} s", access.deadline.as_secs_f32()));
     let hint =
         if access.may_prompt { "run it by hand to see why" } else { "it may want to ask something: run it by hand" };
 
@@ -65,7 +65,7 @@ pub(super) fn run(line: &str, access: &Access, withhold: &[String]) -> Result<Se
                 end(&mut child, access);
                 return Err(late().hint(hint));
             }
-            Err(error) => return Err(Trouble::new(format!("cannot wait for {program}: {error}"))),
+            Err(error) => return Err(KeeperError::new(format!("cannot wait for {program}: {error}"))),
         }
     };
     if status.success() || printed.len() as u64 > resolve::LONGEST {
@@ -79,7 +79,7 @@ pub(super) fn run(line: &str, access: &Access, withhold: &[String]) -> Result<Se
         .split_whitespace()
         .fold(last.to_owned(), |text, word| if word.len() < 4 { text } else { text.replace(word, "[redacted]") });
     let said = if redacted.is_empty() { String::new() } else { format!(": {redacted}") };
-    Err(Trouble::new(format!("the program ended with {status}{said}")).hint(hint))
+    Err(KeeperError::new(format!("the program ended with {status}{said}")).hint(hint))
 }
 
 /// Reads a stream to its end on a thread of its own, `most` bytes of it.

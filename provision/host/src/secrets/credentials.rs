@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io::ErrorKind;
 
+use machine_base::files::{self, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::access::Trouble;
+use super::access::KeeperError;
 use super::keyring::{self, Ring};
 use super::{Access, CredentialName, Secret, encrypted};
-use crate::atomic::{self, Mode};
 use crate::error::{Error, Result};
 use crate::lock::{self, Guard, Lock, Locks};
 use crate::paths::StorePaths;
@@ -25,7 +25,7 @@ pub enum Keeper {
     /// The system's keyring: Secret Service, macOS' keychain, Windows' credential manager.
     #[default]
     Keyring,
-    /// The Linux kernel: forgotten at the end of the session, at the latest when the computer restarts.
+    /// The Linux kernel: lost at the end of the session, at the latest when the computer restarts.
     Kernel,
     /// A file of ours, encrypted under a passphrase.
     File,
@@ -91,17 +91,15 @@ impl Credentials {
     /// Keeps a secret under a name, over one that is there, and reads it back.
     pub fn set(&self, name: &CredentialName, secret: &Secret, keeper: Keeper, access: &Access) -> Result<()> {
         let before = self.about(name)?;
-        let failed = |trouble: Trouble| trouble.of("keep", format!("\"{name}\""));
+        let failed = |error: KeeperError| error.of("keep", format!("\"{name}\""));
         let guard = match keeper {
             Keeper::Keyring => keyring::set(Ring::Native, name.as_str(), secret, access).map_err(failed).map(|()| None),
             Keeper::Kernel => keyring::set(Ring::Kernel, name.as_str(), secret, access).map_err(failed).map(|()| None),
             Keeper::File => {
                 let path = self.paths.secrets();
                 let passphrase = passphrase(access, !path.exists()).map_err(|e| e.or(failed))?;
-                let guard = self.lock()?;
-                let mut secrets = encrypted::open(&path, &passphrase)?.unwrap_or_default();
-                secrets.insert(name.as_str().to_owned(), secret.clone());
-                encrypted::save(&path, &passphrase, &secrets)?;
+                let put = |secrets: &mut encrypted::Secrets| drop(secrets.insert(name.to_string(), secret.clone()));
+                let ((), guard) = encrypted::change(&path, &passphrase, || self.lock(), put)?;
                 Ok(Some(guard))
             }
         }?;
@@ -125,7 +123,7 @@ impl Credentials {
     /// Fetches a secret. One that is not on the list may be in the keyring all the same.
     pub fn get(&self, name: &CredentialName, access: &Access) -> Result<Secret> {
         let none = |more: &str| {
-            Trouble::new(format!("there is no such credential{more}"))
+            KeeperError::new(format!("there is no such credential{more}"))
                 .hint(format!("`machine credentials set {name}` keeps one; `machine credentials ls` lists them"))
                 .of("read", format!("keyring:{name}"))
         };
@@ -143,7 +141,7 @@ impl Credentials {
 
     /// The same; `None` where there is none.
     pub(super) fn find(&self, name: &CredentialName, access: &Access) -> Result<Option<Secret>> {
-        let failed = |trouble: Trouble| trouble.of("read", format!("keyring:{name}"));
+        let failed = |error: KeeperError| error.of("read", format!("keyring:{name}"));
         match self.about(name)?.map_or(Keeper::Keyring, |credential| credential.keeper) {
             Keeper::Keyring => keyring::get(Ring::Native, name.as_str(), access).map_err(failed),
             Keeper::Kernel => keyring::get(Ring::Kernel, name.as_str(), access).map_err(failed),
@@ -181,14 +179,14 @@ impl Credentials {
     /// Writes an entry into the system's keyring, reads it back and removes it. Returns what the keyring is called.
     pub fn probe(&self, access: &Access) -> Result<&'static str> {
         let name = format!("probe-{}", uuid::Uuid::new_v4());
-        let failed = |trouble: Trouble| trouble.of("use", "the keyring");
+        let failed = |error: KeeperError| error.of("use", "the keyring");
         keyring::set(Ring::Native, &name, &Secret::new("probe"), access).map_err(failed)?;
         keyring::remove(Ring::Native, &name, access).map_err(failed)?;
         Ok(keyring::NATIVE)
     }
 
     fn take_from(&self, keeper: Keeper, name: &CredentialName, access: &Access) -> Result<bool> {
-        let failed = |trouble: Trouble| trouble.of("remove", format!("\"{name}\""));
+        let failed = |error: KeeperError| error.of("remove", format!("\"{name}\""));
         match keeper {
             Keeper::Keyring => keyring::remove(Ring::Native, name.as_str(), access).map_err(failed),
             Keeper::Kernel => keyring::remove(Ring::Kernel, name.as_str(), access).map_err(failed),
@@ -198,15 +196,8 @@ impl Credentials {
                     return Ok(false);
                 }
                 let passphrase = passphrase(access, false).map_err(|e| e.or(failed))?;
-                let _guard = self.lock()?;
-                let mut secrets = encrypted::open(&path, &passphrase)?.unwrap_or_default();
-                let there = secrets.remove(name.as_str()).is_some();
-                if secrets.is_empty() {
-                    std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-                } else if there {
-                    encrypted::save(&path, &passphrase, &secrets)?;
-                }
-                Ok(there)
+                let take = |secrets: &mut encrypted::Secrets| secrets.remove(name.as_str()).is_some();
+                Ok(encrypted::change(&path, &passphrase, || self.lock(), take)?.0)
             }
         }
     }
@@ -217,7 +208,7 @@ impl Credentials {
 
     fn read(&self) -> Result<List> {
         let path = self.paths.credentials();
-        let bytes = match std::fs::read(&path) {
+        let bytes = match machine_base::files::read(&path, machine_base::files::SMALL) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(List { version: VERSION, credentials: Vec::new(), unknown: Map::new() });
@@ -243,20 +234,20 @@ impl Credentials {
             hint: None,
         })?;
         text.push('\n');
-        atomic::write(&path, text, Mode::Private)
+        Ok(files::write(&path, text, Mode::Private)?)
     }
 }
 
 /// Why there is no passphrase: nobody knows one, or asking failed.
 enum NoPassphrase {
-    Unknown(Trouble),
+    Unknown(KeeperError),
     Failed(error::Error),
 }
 
 impl NoPassphrase {
-    fn or(self, failed: impl FnOnce(Trouble) -> Error) -> Error {
+    fn or(self, failed: impl FnOnce(KeeperError) -> Error) -> Error {
         match self {
-            Self::Unknown(trouble) => failed(trouble),
+            Self::Unknown(error) => failed(error),
             Self::Failed(error) => error,
         }
     }
@@ -266,9 +257,9 @@ fn passphrase(access: &Access, new: bool) -> Result<Secret, NoPassphrase> {
     let asked = access.passphrase.as_ref().map(|ask| ask(new)).transpose().map_err(NoPassphrase::Failed)?.flatten();
     match asked {
         Some(passphrase) if !passphrase.expose().is_empty() => Ok(passphrase),
-        Some(_) => Err(NoPassphrase::Unknown(Trouble::new("the passphrase is empty"))),
+        Some(_) => Err(NoPassphrase::Unknown(KeeperError::new("the passphrase is empty"))),
         None => Err(NoPassphrase::Unknown(
-            Trouble::new("the encrypted file needs its passphrase, and nobody is asked for it now")
+            KeeperError::new("the encrypted file needs its passphrase, and this run cannot ask for it")
                 .hint("say where it is in MACHINE_CREDENTIALS_PASSPHRASE, e.g. file:/run/secrets/passphrase"),
         )),
     }
@@ -309,7 +300,7 @@ mod tests {
         let silent = kept.get(&name("a"), &Access::quiet()).unwrap_err();
         assert_eq!(
             silent.to_string(),
-            "cannot read keyring:a: the encrypted file needs its passphrase, and nobody is asked for it now"
+            "cannot read keyring:a: the encrypted file needs its passphrase, and this run cannot ask for it"
         );
         let wrong = kept.set(&name("c"), &Secret::new("x"), Keeper::File, &knowing("cow")).unwrap_err();
         assert!(wrong.to_string().contains("passphrase is wrong"), "{wrong}");
@@ -328,7 +319,7 @@ mod tests {
         let store = Store::open_or_create(folder.path().join("store")).unwrap();
         let kept = Credentials::new(store.paths());
         let text = r#"{"version":1,"credentials":[{"name":"a","keeper":"file","set":"x","colour":"red"}],"later":1}"#;
-        atomic::write(&store.paths().credentials(), text, Mode::Private).unwrap();
+        files::write(&store.paths().credentials(), text, Mode::Private).unwrap();
         kept.set(&name("b"), &Secret::new("x"), Keeper::File, &knowing("horse")).unwrap();
         let after = std::fs::read_to_string(store.paths().credentials()).unwrap();
         assert!(after.contains("\"colour\": \"red\"") && after.contains("\"later\": 1"), "{after}");

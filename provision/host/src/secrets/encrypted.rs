@@ -12,11 +12,11 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use machine_base::files::{self, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
-use super::access::Trouble;
-use crate::atomic::{self, Mode};
+use super::access::KeeperError;
 use crate::error::{Error, Result};
 
 /// The version of the file this program writes.
@@ -51,17 +51,70 @@ pub(super) type Secrets = BTreeMap<String, Secret>;
 
 /// Opens the file; `None` where there is none.
 pub(super) fn open(path: &Path, passphrase: &Secret) -> Result<Option<Secrets>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", path)(error)),
-    };
+    read(path)?.map(|bytes| opened(path, &bytes, passphrase)).transpose()
+}
+
+/// Changes what is in the file, and returns what `change` did and the lock. A file that holds nothing then is removed, and one
+/// that is as it was stays.
+///
+/// Keys are made slowly on purpose. Nobody is kept waiting meanwhile: the lock is held to see that the file is still the one
+/// that was read, and to replace it; otherwise all is done again, for another has come to its end.
+pub(super) fn change<L, T>(
+    path: &Path,
+    passphrase: &Secret,
+    lock: impl Fn() -> Result<L>,
+    change: impl Fn(&mut Secrets) -> T,
+) -> Result<(T, L)> {
+    let mut fresh = None;
+    loop {
+        let before = read(path)?;
+        let was = before.as_ref().map(|bytes| opened(path, bytes, passphrase)).transpose()?.unwrap_or_default();
+        let mut secrets = was.clone();
+        let done = change(&mut secrets);
+        let text = if same(&was, &secrets) || secrets.is_empty() {
+            None
+        } else {
+            // One that was not written by then serves again.
+            let key = match fresh.take() {
+                Some(key) => key,
+                None => Fresh::make(passphrase)?,
+            };
+            Some(fresh.insert(key).seal(&secrets)?)
+        };
+        let guard = lock()?;
+        if read(path)? != before {
+            continue;
+        }
+        match text {
+            Some(text) => files::write(path, text, Mode::Private)?,
+            None if secrets.is_empty() && before.is_some() => {
+                std::fs::remove_file(path).map_err(Error::io("remove", path))?;
+            }
+            None => {}
+        }
+        return Ok((done, guard));
+    }
+}
+
+fn same(a: &Secrets, b: &Secrets) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && a.1.expose() == b.1.expose())
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match machine_base::files::read(path, machine_base::files::SMALL) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+fn opened(path: &Path, bytes: &[u8], passphrase: &Secret) -> Result<Secrets> {
     let corrupt = |why: &str| Error::Corrupt {
         path: path.to_owned(),
         why: why.into(),
-        hint: Some("put a copy of it back, or remove it and keep the credentials anew".into()),
+        hint: Some("restore a copy of it, or remove it and set the credentials again".into()),
     };
-    let file: File = serde_json::from_slice(&bytes).map_err(|e| corrupt(&format!("it is cut off or changed ({e})")))?;
+    let file: File = serde_json::from_slice(bytes).map_err(|e| corrupt(&format!("it is cut off or changed ({e})")))?;
     if file.version > VERSION {
         return Err(Error::Newer { what: path.display().to_string(), found: file.version, known: VERSION });
     }
@@ -75,33 +128,51 @@ pub(super) fn open(path: &Path, passphrase: &Secret) -> Result<Option<Secrets>> 
     let key = key(kdf, &decode(&kdf.salt)?, passphrase).ok_or_else(|| corrupt("its key cannot be made"))?;
     let mut sealed = decode(&file.sealed)?;
     let Ok(plain) = key.open_in_place(nonce, Aad::from(associated(kdf)), &mut sealed) else {
-        return Err(Trouble::new("the passphrase is wrong, or the file was changed").of("open", path.display()));
+        return Err(KeeperError::new("the passphrase is wrong, or the file was changed").of("open", path.display()));
     };
     let read: BTreeMap<String, String> =
         serde_json::from_slice(plain).map_err(|_| corrupt("what is in it is not known"))?;
     // The text lay in this buffer.
     sealed.fill(0);
-    Ok(Some(read.into_iter().map(|(name, text)| (name, Secret::new(text))).collect()))
+    Ok(read.into_iter().map(|(name, text)| (name, Secret::new(text))).collect())
 }
 
-/// Replaces the file, with a new key.
-pub(super) fn save(path: &Path, passphrase: &Secret, secrets: &Secrets) -> Result<()> {
-    let failed = |what: &'static str| move |e| Error::Crypto { what, source: Box::new(e) };
-    let (mut salt, mut nonce) = ([0; 16], [0; NONCE_LEN]);
-    aws_lc_rs::rand::fill(&mut salt).map_err(failed("a salt"))?;
-    aws_lc_rs::rand::fill(&mut nonce).map_err(failed("a nonce"))?;
-    let kdf = Kdf { name: "argon2id".into(), memory_kib: MEMORY_KIB, passes: PASSES, salt: BASE64.encode(salt) };
-    let key = key(&kdf, &salt, passphrase).ok_or_else(|| failed("a key")(aws_lc_rs::error::Unspecified))?;
-    let plain: BTreeMap<&str, &str> = secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
-    let mut sealed =
-        serde_json::to_vec(&plain).map_err(|e| Error::Crypto { what: "the encrypted file", source: Box::new(e) })?;
-    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated(&kdf)), &mut sealed)
-        .map_err(failed("the encrypted file"))?;
-    let file = File { version: VERSION, kdf, nonce: BASE64.encode(nonce), sealed: BASE64.encode(sealed) };
-    let mut text = serde_json::to_string_pretty(&file)
-        .map_err(|e| Error::Crypto { what: "the encrypted file", source: Box::new(e) })?;
-    text.push('\n');
-    atomic::write(path, text, Mode::Private)
+/// A new key, and how it was made.
+struct Fresh {
+    kdf: Kdf,
+    key: LessSafeKey,
+}
+
+impl Fresh {
+    fn make(passphrase: &Secret) -> Result<Self> {
+        let mut salt = [0; 16];
+        aws_lc_rs::rand::fill(&mut salt).map_err(failed("a salt"))?;
+        let kdf = Kdf { name: "argon2id".into(), memory_kib: MEMORY_KIB, passes: PASSES, salt: BASE64.encode(salt) };
+        let key = key(&kdf, &salt, passphrase).ok_or_else(|| failed("a key")(aws_lc_rs::error::Unspecified))?;
+        Ok(Self { kdf, key })
+    }
+
+    /// The file with these secrets.
+    fn seal(&self, secrets: &Secrets) -> Result<String> {
+        let mut nonce = [0; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(failed("a nonce"))?;
+        let plain: BTreeMap<&str, &str> =
+            secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
+        let mut sealed = serde_json::to_vec(&plain).map_err(failed("the encrypted file"))?;
+        let aad = Aad::from(associated(&self.kdf));
+        self.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
+            .map_err(failed("the encrypted file"))?;
+        let (kdf, nonce) = (self.kdf.clone(), BASE64.encode(nonce));
+        let file = File { version: VERSION, kdf, nonce, sealed: BASE64.encode(sealed) };
+        let mut text = serde_json::to_string_pretty(&file).map_err(failed("the encrypted file"))?;
+        text.push('\n');
+        Ok(text)
+    }
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Error {
+    move |e| Error::Crypto { what, source: Box::new(e) }
 }
 
 fn associated(kdf: &Kdf) -> String {
@@ -124,6 +195,10 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "dop_v1_5ecre7";
+
+    fn save(path: &Path, passphrase: &Secret, secrets: &Secrets) -> Result<()> {
+        Ok(files::write(path, Fresh::make(passphrase)?.seal(secrets)?, Mode::Private)?)
+    }
 
     fn one() -> Secrets {
         Secrets::from([("digitalocean".to_owned(), Secret::new(TOKEN))])
@@ -148,6 +223,34 @@ mod tests {
         }
     }
 
+    /// Whoever changes it at the same time keeps nobody waiting while keys are made, and nothing is lost.
+    #[test]
+    fn a_change_in_the_middle_of_another_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials.enc");
+        let passphrase = Secret::new("correct horse");
+        let locks = std::cell::Cell::new(0);
+        let lock = || {
+            // By the first time another has been here since the file was read.
+            if locks.replace(locks.get() + 1) == 0 {
+                save(&path, &passphrase, &one())?;
+            }
+            Ok(())
+        };
+        let put = |secrets: &mut Secrets| secrets.insert("other".to_owned(), Secret::new("x")).is_none();
+        assert!(change(&path, &passphrase, lock, put).unwrap().0);
+        assert_eq!(locks.get(), 2);
+        let both = open(&path, &passphrase).unwrap().unwrap();
+        assert_eq!(both.keys().map(String::as_str).collect::<Vec<_>>(), ["digitalocean", "other"]);
+        // What changes nothing writes nothing; what empties it removes it.
+        let before = std::fs::read(&path).unwrap();
+        change(&path, &passphrase, || Ok(()), |secrets| secrets.remove("third")).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        change(&path, &passphrase, || Ok(()), Secrets::clear).unwrap();
+        assert!(!path.exists());
+        change(&path, &passphrase, || Ok(()), Secrets::clear).unwrap();
+    }
+
     #[test]
     fn a_wrong_passphrase_and_damage_are_told_apart_where_possible() {
         let folder = tempfile::tempdir().unwrap();
@@ -159,7 +262,7 @@ mod tests {
         assert!(wrong.to_string().ends_with(": the passphrase is wrong, or the file was changed"), "{wrong}");
         let good = std::fs::read_to_string(&path).unwrap();
         for length in [0, 1, good.len() / 2, good.len() - 3] {
-            atomic::write(&path, &good[..length], Mode::Private).unwrap();
+            files::write(&path, &good[..length], Mode::Private).unwrap();
             let error = open(&path, &passphrase).unwrap_err();
             assert_eq!(error.kind(), crate::Kind::Corrupt, "{length}: {error}");
         }
@@ -167,7 +270,7 @@ mod tests {
         let mut damage = |field: &str, value: serde_json::Value| {
             let before = file.pointer(field).unwrap().clone();
             *file.pointer_mut(field).unwrap() = value;
-            atomic::write(&path, file.to_string(), Mode::Private).unwrap();
+            files::write(&path, file.to_string(), Mode::Private).unwrap();
             *file.pointer_mut(field).unwrap() = before;
             open(&path, &passphrase).unwrap_err().to_string()
         };

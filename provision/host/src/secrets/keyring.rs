@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ::keyring::{CredentialStore, Entry, Error as RingError};
+use machine_base::{Diagnostic, Kind};
 
-use super::access::{Trouble, within};
+use super::access::{KeeperError, within};
 use super::{Access, Secret};
 
 /// Under this name our entries stand in every keyring.
@@ -33,47 +34,52 @@ pub(super) const NATIVE: &str = if cfg!(target_os = "macos") {
 };
 
 /// Writes an entry, over one that is there, and reads it back.
-pub(super) fn set(ring: Ring, name: &str, secret: &Secret, access: &Access) -> Result<(), Trouble> {
+pub(super) fn set(ring: Ring, name: &str, secret: &Secret, access: &Access) -> Result<(), KeeperError> {
     let (name, secret, may_prompt) = (name.to_owned(), secret.clone(), access.may_prompt);
     within(access.deadline, move || {
         ask_nobody(ring, &name, true, may_prompt)?;
         let entry = entry(ring, &name)?;
-        entry.set_password(secret.expose()).map_err(trouble)?;
-        let back = Secret::new(entry.get_password().map_err(trouble)?);
-        if back.expose() == secret.expose() { Ok(()) } else { Err(Trouble::new("it gives back something else")) }
+        entry.set_password(secret.expose()).map_err(keeper_error)?;
+        let back = Secret::new(entry.get_password().map_err(keeper_error)?);
+        if back.expose() == secret.expose() { Ok(()) } else { Err(KeeperError::new("it gives back something else")) }
     })
-    .map_err(|trouble| advise(ring, trouble))
+    .map_err(|error| advise(ring, error))
 }
 
 /// Reads an entry; `None` where there is none.
-pub(super) fn get(ring: Ring, name: &str, access: &Access) -> Result<Option<Secret>, Trouble> {
+pub(super) fn get(ring: Ring, name: &str, access: &Access) -> Result<Option<Secret>, KeeperError> {
     let (name, may_prompt) = (name.to_owned(), access.may_prompt);
     within(access.deadline, move || {
         ask_nobody(ring, &name, false, may_prompt)?;
         match entry(ring, &name)?.get_password() {
             Ok(text) => Ok(Some(Secret::new(text))),
             Err(RingError::NoEntry) => Ok(None),
-            Err(error) => Err(trouble(error)),
+            Err(error) => Err(keeper_error(error)),
         }
     })
-    .map_err(|trouble| advise(ring, trouble))
+    .map_err(|error| advise(ring, error))
 }
 
 /// Removes an entry; whether there was one.
-pub(super) fn remove(ring: Ring, name: &str, access: &Access) -> Result<bool, Trouble> {
+pub(super) fn remove(ring: Ring, name: &str, access: &Access) -> Result<bool, KeeperError> {
     let (name, may_prompt) = (name.to_owned(), access.may_prompt);
     within(access.deadline, move || {
         ask_nobody(ring, &name, false, may_prompt)?;
         match entry(ring, &name)?.delete_credential() {
             Ok(()) => Ok(true),
             Err(RingError::NoEntry) => Ok(false),
-            Err(error) => Err(trouble(error)),
+            Err(error) => Err(keeper_error(error)),
         }
     })
-    .map_err(|trouble| advise(ring, trouble))
+    .map_err(|error| {
+        // Whoever wants to be rid of one is not told how to keep one.
+        let hint =
+            error.hint.or_else(|| Some("`machine credentials rm -f` takes it off the list all the same".to_owned()));
+        advise(ring, KeeperError { hint, ..error })
+    })
 }
 
-fn entry(ring: Ring, name: &str) -> Result<Entry, Trouble> {
+fn entry(ring: Ring, name: &str) -> Result<Entry, KeeperError> {
     let store = match ring {
         Ring::Native => native(),
         Ring::Kernel => kernel(),
@@ -82,51 +88,51 @@ fn entry(ring: Ring, name: &str) -> Result<Entry, Trouble> {
     // Only the Secret Service shows a label to people.
     let labelled = cfg!(target_os = "linux") && ring == Ring::Native;
     let modifiers = HashMap::from([("label", label.as_str())]);
-    store.build(SERVICE, name, labelled.then_some(&modifiers)).map_err(trouble)
+    store.build(SERVICE, name, labelled.then_some(&modifiers)).map_err(keeper_error)
 }
 
 #[cfg(target_os = "linux")]
-fn native() -> Result<Arc<CredentialStore>, Trouble> {
-    Ok(zbus_secret_service_keyring_store::Store::new().map_err(trouble)?)
+fn native() -> Result<Arc<CredentialStore>, KeeperError> {
+    Ok(zbus_secret_service_keyring_store::Store::new().map_err(keeper_error)?)
 }
 
 #[cfg(target_os = "macos")]
-fn native() -> Result<Arc<CredentialStore>, Trouble> {
-    Ok(apple_native_keyring_store::keychain::Store::new().map_err(trouble)?)
+fn native() -> Result<Arc<CredentialStore>, KeeperError> {
+    Ok(apple_native_keyring_store::keychain::Store::new().map_err(keeper_error)?)
 }
 
 #[cfg(windows)]
-fn native() -> Result<Arc<CredentialStore>, Trouble> {
-    Ok(windows_native_keyring_store::Store::new().map_err(trouble)?)
+fn native() -> Result<Arc<CredentialStore>, KeeperError> {
+    Ok(windows_native_keyring_store::Store::new().map_err(keeper_error)?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
-fn native() -> Result<Arc<CredentialStore>, Trouble> {
-    Err(Trouble::new("this system has no keyring that is known here"))
+fn native() -> Result<Arc<CredentialStore>, KeeperError> {
+    Err(KeeperError::new("this system has no keyring that is known here"))
 }
 
 #[cfg(target_os = "linux")]
-fn kernel() -> Result<Arc<CredentialStore>, Trouble> {
-    Ok(linux_keyutils_keyring_store::Store::new().map_err(trouble)?)
+fn kernel() -> Result<Arc<CredentialStore>, KeeperError> {
+    Ok(linux_keyutils_keyring_store::Store::new().map_err(keeper_error)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kernel() -> Result<Arc<CredentialStore>, Trouble> {
-    Err(Trouble::new("only Linux has a kernel keyring"))
+fn kernel() -> Result<Arc<CredentialStore>, KeeperError> {
+    Err(KeeperError::new("only Linux has a kernel keyring"))
 }
 
 /// Refuses what would put a question on the user's desktop where nobody may be asked. The store's own calls unlock what
 /// is locked without a word, so the service is looked at first.
 #[cfg(target_os = "linux")]
-fn ask_nobody(ring: Ring, name: &str, write: bool, may_prompt: bool) -> Result<(), Trouble> {
+fn ask_nobody(ring: Ring, name: &str, write: bool, may_prompt: bool) -> Result<(), KeeperError> {
     use secret_service::blocking::SecretService;
     use secret_service::{EncryptionType, Error};
     if may_prompt || ring == Ring::Kernel {
         return Ok(());
     }
     let locked =
-        || Trouble::new("the keyring is locked, and nobody is asked to unlock it now").hint("unlock your keyring");
-    let failed = |error: Error| Trouble::new(error.to_string());
+        || KeeperError::new("the keyring is locked, and this run cannot ask to unlock it").hint("unlock your keyring");
+    let failed = |error: Error| KeeperError::new(error.to_string());
     // Plain: no secret travels in this session.
     let service = SecretService::connect(EncryptionType::Plain).map_err(failed)?;
     let found = service.search_items(HashMap::from([("service", SERVICE), ("username", name)])).map_err(failed)?;
@@ -138,7 +144,7 @@ fn ask_nobody(ring: Ring, name: &str, write: bool, may_prompt: bool) -> Result<(
             Ok(collection) if collection.is_locked().map_err(failed)? => return Err(locked()),
             Ok(_) => {}
             Err(Error::NoResult) => {
-                return Err(Trouble::new("there is no keyring yet, and nobody is asked to make one now")
+                return Err(KeeperError::new("there is no keyring yet, and this run cannot ask to create one")
                     .hint("make one: log in to the desktop, or run this in a terminal"));
             }
             Err(error) => return Err(failed(error)),
@@ -149,36 +155,25 @@ fn ask_nobody(ring: Ring, name: &str, write: bool, may_prompt: bool) -> Result<(
 
 /// Here the system itself decides whether to ask.
 #[cfg(not(target_os = "linux"))]
-fn ask_nobody(_ring: Ring, _name: &str, _write: bool, _may_prompt: bool) -> Result<(), Trouble> {
+fn ask_nobody(_ring: Ring, _name: &str, _write: bool, _may_prompt: bool) -> Result<(), KeeperError> {
     Ok(())
 }
 
 /// Its words, without bytes of a secret, which some variants carry.
-fn trouble(error: RingError) -> Trouble {
+fn keeper_error(error: RingError) -> KeeperError {
     match error {
-        RingError::PlatformFailure(error) | RingError::NoStorageAccess(error) => Trouble::new(chain(error.as_ref())),
-        RingError::BadEncoding(_) | RingError::BadDataFormat(..) => Trouble::new("what is kept there is not text"),
-        RingError::Ambiguous(entries) => Trouble::new(format!("there are {} entries of this name", entries.len()))
-            .hint("remove all but one with your desktop's password program"),
-        other => Trouble::new(other.to_string()),
-    }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+        RingError::PlatformFailure(error) | RingError::NoStorageAccess(error) => {
+            KeeperError::new(Diagnostic::of_error(Kind::Failure, error.as_ref()).one_line())
         }
-        next = error.source();
+        RingError::BadEncoding(_) | RingError::BadDataFormat(..) => KeeperError::new("what is kept there is not text"),
+        RingError::Ambiguous(entries) => KeeperError::new(format!("there are {} entries of this name", entries.len()))
+            .hint("remove all but one with your desktop's password program"),
+        other => KeeperError::new(other.to_string()),
     }
-    text
 }
 
 /// Names the keyring, and other ways.
-fn advise(ring: Ring, trouble: Trouble) -> Trouble {
+fn advise(ring: Ring, error: KeeperError) -> KeeperError {
     let (name, hint) = match ring {
         Ring::Native => (
             NATIVE,
@@ -190,8 +185,8 @@ fn advise(ring: Ring, trouble: Trouble) -> Trouble {
             "the session may own no keyring: `keyctl session - COMMAND` runs a command in one that does",
         ),
     };
-    let hint = trouble.hint.unwrap_or_else(|| hint.to_owned());
-    Trouble { why: format!("{name}: {}", trouble.why), hint: Some(hint) }
+    let hint = error.hint.unwrap_or_else(|| hint.to_owned());
+    KeeperError { why: format!("{name}: {}", error.why), hint: Some(hint) }
 }
 
 #[cfg(test)]
@@ -203,15 +198,15 @@ mod tests {
         let token = b"dop_v1_5ecre7".to_vec();
         let inner = String::from_utf8(vec![0xff]).unwrap_err();
         for error in [RingError::BadEncoding(token.clone()), RingError::BadDataFormat(token, Box::new(inner))] {
-            let trouble = trouble(error);
-            assert_eq!(format!("{trouble:?}"), "Trouble { why: \"what is kept there is not text\", hint: None }");
+            let error = keeper_error(error);
+            assert_eq!(format!("{error:?}"), "KeeperError { why: \"what is kept there is not text\", hint: None }");
         }
     }
 
     #[test]
     fn causes_are_told() {
         let inner = std::io::Error::other("no bus");
-        let told = advise(Ring::Native, trouble(RingError::PlatformFailure(Box::new(inner))));
+        let told = advise(Ring::Native, keeper_error(RingError::PlatformFailure(Box::new(inner))));
         assert_eq!(told.why, format!("{NATIVE}: no bus"));
         assert!(told.hint.unwrap().contains("--keep-in file"));
     }

@@ -90,7 +90,7 @@ impl FromStr for Reference {
         };
         let Some((kind, rest)) = text.split_once(':').filter(|_| Self::is_one(text)) else {
             return Err(invalid(
-                "it is none of keyring:NAME, env:VAR, file:PATH and command:PROGRAM…",
+                "expected keyring:NAME, env:VAR, file:PATH or command:PROGRAM…",
                 "a secret itself is never written down: keep it with `machine credentials set NAME`, and give keyring:NAME",
             ));
         };

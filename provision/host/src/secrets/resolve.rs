@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::access::Trouble;
+use super::access::KeeperError;
 use super::{Access, Credentials, Reference, Secret, command};
 use crate::error::Result;
 
@@ -48,28 +48,28 @@ pub fn resolve(reference: &Reference, env: &ResolveEnv) -> Result<Secret> {
         Reference::File(path) => from_file(path),
         Reference::Command(line) => command::run(line, &env.access, &env.withhold),
     };
-    found.map_err(|trouble| trouble.of("read", reference))
+    found.map_err(|error| error.of("read", reference))
 }
 
-fn from_variable(name: &str, value: Option<OsString>) -> Result<Secret, Trouble> {
+fn from_variable(name: &str, value: Option<OsString>) -> Result<Secret, KeeperError> {
     let value = value.filter(|value| !value.is_empty());
-    let value = value.ok_or_else(|| Trouble::new("the variable is not set").hint(format!("set {name}")))?;
+    let value = value.ok_or_else(|| KeeperError::new("the variable is not set").hint(format!("set {name}")))?;
     text(value.into_encoded_bytes())
 }
 
-fn from_file(path: &Path) -> Result<Secret, Trouble> {
+fn from_file(path: &Path) -> Result<Secret, KeeperError> {
     if path.is_relative() {
-        return Err(Trouble::new("the path is relative").hint("give the whole path"));
+        return Err(KeeperError::new("the path is relative").hint("give the whole path"));
     }
     let mut options = OpenOptions::new();
     options.read(true);
     // A pipe without a writer would hold us.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    let file = options.open(path).map_err(|e| Trouble::new(e.to_string()))?;
-    let about = file.metadata().map_err(|e| Trouble::new(e.to_string()))?;
+    let file = options.open(path).map_err(|e| KeeperError::new(e.to_string()))?;
+    let about = file.metadata().map_err(|e| KeeperError::new(e.to_string()))?;
     if !about.is_file() {
-        return Err(Trouble::new("it is not a plain file"));
+        return Err(KeeperError::new("it is not a plain file"));
     }
     #[cfg(unix)]
     {
@@ -78,32 +78,32 @@ fn from_file(path: &Path) -> Result<Secret, Trouble> {
         let fix = || format!("`chmod 600 {}`", path.display());
         if mode & 0o007 != 0 {
             return Err(
-                Trouble::new(format!("everybody on this computer may use the file (mode {mode:04o})")).hint(fix())
+                KeeperError::new(format!("everybody on this computer may use the file (mode {mode:04o})")).hint(fix())
             );
         }
         if mode & 0o020 != 0 {
-            return Err(Trouble::new(format!("its group may change the file (mode {mode:04o})")).hint(fix()));
+            return Err(KeeperError::new(format!("its group may change the file (mode {mode:04o})")).hint(fix()));
         }
     }
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|e| Trouble::new(e.to_string()))?;
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|e| KeeperError::new(e.to_string()))?;
     text(bytes)
 }
 
 /// Bytes as a secret: text, not empty, not endless, no blanks around it.
-pub(super) fn text(bytes: Vec<u8>) -> Result<Secret, Trouble> {
+pub(super) fn text(bytes: Vec<u8>) -> Result<Secret, KeeperError> {
     if bytes.len() as u64 > LONGEST {
-        return Err(Trouble::new(format!("it is longer than {} KiB", LONGEST / 1024)));
+        return Err(KeeperError::new(format!("it is longer than {} KiB", LONGEST / 1024)));
     }
     // Neither error may carry the bytes.
-    let text = String::from_utf8(bytes).map_err(|_| Trouble::new("it is not text (UTF-8)"))?;
+    let text = String::from_utf8(bytes).map_err(|_| KeeperError::new("it is not text (UTF-8)"))?;
     let whole = Secret::new(text);
     let trimmed = whole.expose().trim();
     if trimmed.is_empty() {
-        return Err(Trouble::new("it is empty"));
+        return Err(KeeperError::new("it is empty"));
     }
     if trimmed.contains('\0') {
-        return Err(Trouble::new("it is not text (it holds a zero byte)"));
+        return Err(KeeperError::new("it is not text (it holds a zero byte)"));
     }
     Ok(Secret::new(trimmed))
 }
@@ -149,7 +149,7 @@ mod tests {
 
     fn file(folder: &Path, text: impl AsRef<[u8]>, mode: u32) -> String {
         let path = folder.join("token");
-        crate::atomic::write(&path, text, crate::atomic::Mode::Private).unwrap();
+        machine_base::files::write(&path, text, machine_base::files::Mode::Private).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         format!("file:{}", path.display())
     }

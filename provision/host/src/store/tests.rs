@@ -82,7 +82,7 @@ fn one_life_of_a_machine() {
     store.create(&record).unwrap();
     let error = store.create(&record).unwrap_err();
     assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Exists, "machine \"a\" already exists"));
-    record.power = Some("running".into());
+    record.power = Some(crate::record::Power::Running);
     store.save(&record).unwrap();
     assert_eq!(store.read(&name("a")).unwrap(), record);
     store.mark_removing(&name("a")).unwrap();
@@ -157,18 +157,18 @@ fn a_newer_record_is_read_and_removed_but_not_written() {
     store.create(&old).unwrap();
     let path = store.machine_paths(&name("a")).record();
     let mut newer = serde_json::to_value(&old).unwrap();
-    newer["version"] = json!(2);
+    newer["version"] = json!(3);
     newer["shiny"] = json!({"b": 1, "a": 2});
     fs::write(&path, newer.to_string()).unwrap();
 
     let read = store.read(&name("a")).unwrap();
-    assert_eq!(read.version, 2);
+    assert_eq!(read.version, 3);
     for refused in [store.save(&read), store.save(&old), store.create(&read)] {
         let error = refused.unwrap_err();
         assert_eq!(error.kind(), Kind::Newer);
         assert_eq!(
             error.to_string(),
-            "the record of machine \"a\" was written by a newer version of this program (format 2, this one knows 1)"
+            "the record of machine \"a\" was written by a newer version of this program (format 3, this one knows 2)"
         );
     }
     store.mark_removing(&name("a")).unwrap();
@@ -176,7 +176,7 @@ fn a_newer_record_is_read_and_removed_but_not_written() {
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), newer);
 
-    fs::write(&path, "{\"version\": 3, \"name\": [\"a\"]}").unwrap();
+    fs::write(&path, "{\"version\": 4, \"name\": [\"a\"]}").unwrap();
     assert_eq!(store.read(&name("a")).unwrap_err().kind(), Kind::Newer, "not understood, so newer rather than damaged");
     store.remove(&name("a")).unwrap();
 }
@@ -313,4 +313,44 @@ fn of_many_creating_one_name_one_wins() {
     assert_eq!(wins.iter().filter(|(_, result)| result.is_ok()).count(), 1);
     assert!(wins.iter().all(|(_, result)| matches!(result, Ok(()) | Err(Kind::Exists))), "{wins:?}");
     assert_eq!(hidden(&store), [""; 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a8_a_link_in_place_of_a_machine_is_none_for_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open_or_create(folder.path().join("store")).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::create_dir_all(store.paths().machines()).unwrap();
+    let link = name("link");
+    std::os::unix::fs::symlink(&elsewhere, store.machine_paths(&link).dir()).unwrap();
+    assert!(!store.exists(&link) && store.names().unwrap().is_empty());
+    let error = store.create(&record("link")).unwrap_err();
+    assert!(error.to_string().contains("it is a link or a file") && error.hint().is_some(), "{error}");
+    assert!(elsewhere.exists(), "what it leads to is somebody's");
+}
+
+#[cfg(unix)]
+#[test]
+fn a9_a_store_that_others_may_write_to_is_refused_and_a_new_one_is_closed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("pub");
+    fs::create_dir(&root).unwrap();
+    let mode = |bits: u32| fs::set_permissions(&root, fs::Permissions::from_mode(bits)).unwrap();
+    mode(0o777);
+    Store::open(&root).expect("an empty folder is a store without machines");
+    Store::open_or_create(&root).unwrap();
+    assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o755);
+    for (bits, good) in [(0o700, true), (0o755, true), (0o775, false), (0o1777, false), (0o722, false)] {
+        mode(bits);
+        match Store::open(&root) {
+            Ok(_) => assert!(good, "{bits:o}"),
+            Err(error) => {
+                assert!(!good && matches!(error, Error::OthersWrite { .. }), "{bits:o}: {error}");
+                assert!(error.hint().unwrap().contains("chmod go-w"), "{error}");
+            }
+        }
+    }
 }

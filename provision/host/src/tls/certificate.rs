@@ -50,7 +50,7 @@ impl CertInfo {
 
     /// Reads a certificate file.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = machine_base::files::read_text(path, machine_base::files::SMALL).map_err(Error::io("read", path))?;
         Self::parse(&text).map_err(|error| named(error, path))
     }
 
@@ -104,6 +104,13 @@ pub fn verify_chain(cert_pem: &str, ca_pem: &str) -> Result<()> {
         return wrong(format!("its CA: {why}"));
     }
     info.check_time(now).or_else(wrong)
+}
+
+/// The certificates of a file that may hold several, each with its last line break.
+pub(super) fn pem_blocks(text: &str) -> Vec<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let blocks = text.split_inclusive(END).filter(|block| block.ends_with(END));
+    blocks.map(|block| format!("{}\n", block.trim_start())).collect()
 }
 
 fn with_certificate<T>(pem: &str, read: impl FnOnce(&X509Certificate<'_>) -> Result<T>) -> Result<T> {

@@ -1,11 +1,11 @@
-//! What every changing verb begins with: the machine's lock, then its record.
+//! What every changing verb begins with: the machine's lock, its record, and whether it can be changed at all.
 
+use machine_base::blocking;
 use machine_host::lock::{Guard, Lock};
 use machine_host::name::HostName;
 
-use crate::step::{Context, interrupted};
-use crate::wait::cancelled;
-use crate::{Error, Result, World};
+use crate::step::Context;
+use crate::{Diagnostic, Kind, Result, World};
 
 /// The machine's lock, held while this lives.
 pub(super) struct Held<'w> {
@@ -19,25 +19,34 @@ pub(super) async fn hold<'w>(world: &'w World, name: &HostName) -> Result<Held<'
     let guard = lock(world, name).await?;
     let record = world.store.read(name)?;
     if record.removing {
-        return Err(Error::failure(format!("machine \"{name}\" is being removed"))
+        return Err(Diagnostic::failure(format!("machine \"{name}\" is being removed"))
             .hint(format!("finish it: machine rm {name}")));
     }
     Ok(Held { cx: Context::new(world, record)?, _guard: guard })
-}
-
-/// Runs work that bears being dropped at any point, unless the user wants to stop.
-pub(super) async fn unless_cancelled<T>(world: &World, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut cancel = world.cancel.clone();
-    tokio::select! {
-        result = work => result,
-        () = cancelled(&mut cancel) => Err(interrupted()),
-    }
 }
 
 /// Takes the machine's lock, waiting as long as the user allows. Taking it blocks a thread of the pool, not the runtime.
 pub(super) async fn lock(world: &World, name: &HostName) -> Result<Guard> {
     let (locks, wait, what) = (world.store.locks(), world.lock_wait, world.command.clone());
     let wanted = Lock::Machine(name.clone());
-    let taken = tokio::task::spawn_blocking(move || locks.acquire(wanted, wait, &what)).await;
-    Ok(taken.map_err(|e| Error::failure("a task of ours died").caused_by(&e))??)
+    blocking(move || Ok(locks.acquire(wanted, wait, &what)?)).await
+}
+
+/// Refuses machines that are only a URL.
+pub(super) fn engine_only(cx: &Context<'_>, what: &str) -> Result<()> {
+    let driver = cx.driver()?.description();
+    if driver.origin.has_host() {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Kind::Usage, format!("machine \"{}\" cannot be {what}", cx.record.name))
+        .cause(format!("driver {} is only a URL: there is no host to log in to", driver.name)))
+}
+
+/// Refuses machines whose `create` has not been to the end of making them.
+pub(super) fn ensure_created(cx: &Context<'_>) -> Result<()> {
+    if cx.record.ssh.is_some() {
+        return Ok(());
+    }
+    Err(Diagnostic::failure(format!("machine \"{}\" is not finished", cx.record.name))
+        .hint(format!("finish it: machine create {}", cx.record.name)))
 }

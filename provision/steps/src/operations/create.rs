@@ -1,35 +1,28 @@
 //! `machine create`: makes a host, or goes on with one.
 
-use machine_driver::Plan;
-use machine_host::clock;
+use machine_driver::Origin;
 use machine_host::name::HostName;
-use machine_host::record::{DriverRecord, EngineSettings, RECORD_VERSION, Record, TlsKey};
-use serde_json::{Map, Value};
+use machine_host::record::Record;
+use machine_host::spec::Spec;
 
 use super::change::lock;
-use crate::runner::{self, Begin, aftermath};
-use crate::step::{Context, unknown_driver};
+use crate::runner::{self, Begin};
+use crate::step::Context;
+use crate::steps::store_secrets;
+use crate::verb::Verb;
 use crate::wait::unless_cancelled;
-use crate::{Error, Event, GivenSecret, GivenSecrets, Kind, Result, World, plan};
+use crate::{Diagnostic, Failed, GivenSecret, GivenSecrets, Kind, Result, World, plan};
 
 /// What the user wants.
 #[derive(Debug, Clone)]
 pub struct CreateRequest {
     /// Its name.
     pub name: HostName,
-    /// As typed after `-d`, or the default.
-    pub driver: String,
-    /// The driver's settings.
-    pub settings: Value,
+    /// What it shall be.
+    pub spec: Spec,
     /// The driver's secrets, as far as they were given.
     pub secrets: GivenSecrets,
-    /// What is asked of the engine.
-    pub engine: EngineSettings,
-    /// Extra names in the server certificate.
-    pub tls_sans: Vec<String>,
-    /// Key type of certificates.
-    pub tls_key: TlsKey,
-    /// Whether any of the above was typed on the command line: a repeated `create` with nothing typed just goes on.
+    /// Whether any of the wish was typed on the command line: a repeated `create` with nothing typed just goes on.
     pub typed: bool,
     /// What to do when a step fails.
     pub on_failure: OnFailure,
@@ -57,104 +50,32 @@ pub enum Created {
 ///
 /// # Errors
 /// Before anything exists, errors carry `before_anything`. Afterwards everything is kept and the error says how to go on.
-pub async fn create(world: &World, request: CreateRequest) -> Result<Created> {
-    let _guard = lock(world, &request.name).await.map_err(early)?;
+pub async fn create(world: &World, request: CreateRequest) -> Result<Created, Failed> {
+    let _guard = lock(world, &request.name).await.map_err(Failed::before_anything)?;
     if world.store.exists(&request.name) {
         return resume(world, request).await;
     }
-    let record = first_record(&request);
-    let driver = world
-        .drivers
-        .get(&request.driver)
-        .ok_or_else(|| early(unknown_driver(&request.driver, &world.drivers.names())))?;
-    // Everything cheap is checked while not even a folder exists.
-    let mut cx = Context::new(world, record)?;
+    let mut cx = Context::new(world, Record::new(&request.name, request.spec))?;
+    cx.journal.hold();
     cx.given = request.secrets;
-    crate::bundle::check_source(&cx).map_err(early)?;
-    cx.step = "check-driver";
-    let check = async {
-        let context = cx.driver_context(false).await?;
-        driver.check(&context, &cx.record.driver.settings).await?;
-        Ok(match driver.planner() {
-            Some(planner) => Some(planner.plan(&context, &cx.record.driver.settings).await?),
-            None => None,
-        })
-    };
-    if let Some(plan) = unless_cancelled(&world.cancel, check).await.map_err(early)? {
-        (world.events)(Event::Note { machine: cx.record.name.clone(), text: told(&plan) });
-    }
-    // Only now: a token that does not work is not worth keeping.
-    settle_secrets(&mut cx).await.map_err(early)?;
-    world.store.create(&cx.record).map_err(|e| early(e.into()))?;
     run(&mut cx, request.on_failure, Begin::Afresh).await?;
     Ok(Created::Done)
 }
 
-/// What was given becomes references, in the record.
-async fn settle_secrets(cx: &mut Context<'_>) -> Result<()> {
-    let driver = cx.driver()?.describe();
-    let told = cx.world.secrets.settle(&driver, &mut cx.record.driver.secrets, &cx.given).await?;
-    for text in told {
-        (cx.world.events)(Event::Note { machine: cx.record.name.clone(), text });
-    }
-    Ok(())
-}
-
-/// What will be made, and what it costs, in a line.
-pub(super) fn told(plan: &Plan) -> String {
-    let price = plan.price.as_ref().map(ToString::to_string);
-    let said = std::iter::once(plan.summary.clone()).chain(price);
-    let said = said.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ");
-    std::iter::once(said).chain(plan.notes.iter().cloned()).collect::<Vec<_>>().join("; ")
-}
-
-pub(super) fn early(mut e: Error) -> Error {
-    e.before_anything = true;
-    e
-}
-
-pub(super) fn first_record(request: &CreateRequest) -> Record {
-    Record {
-        version: RECORD_VERSION,
-        name: request.name.to_string(),
-        id: uuid::Uuid::new_v4().to_string(),
-        created: clock::now(),
-        driver: DriverRecord {
-            name: request.driver.clone(),
-            settings: request.settings.clone(),
-            machine: Value::Object(Map::new()),
-            secrets: std::collections::BTreeMap::new(),
-            unknown: Map::new(),
-        },
-        engine: request.engine.clone(),
-        tls_sans: request.tls_sans.clone(),
-        tls_key: request.tls_key,
-        ssh: None,
-        facts: None,
-        installed: None,
-        endpoint: None,
-        power: None,
-        removing: false,
-        unknown: Map::new(),
-    }
-}
-
-async fn resume(world: &World, request: CreateRequest) -> Result<Created> {
-    let record = world.store.read(&request.name).map_err(|e| early(e.into()))?;
+async fn resume(world: &World, request: CreateRequest) -> Result<Created, Failed> {
+    let record = world.store.read(&request.name).map_err(Failed::before_anything)?;
     let mut cx = Context::new(world, record)?;
-    agrees(&cx, &request).map_err(early)?;
-    if request.typed && same_wishes(&cx.record, &request).is_err() {
+    agrees(&cx, &request).map_err(Failed::before_anything)?;
+    if request.typed && spec_matches(&cx.record, &request).is_err() {
         return start_over(&mut cx, request).await;
     }
     cx.given = request.secrets;
-    take_secrets(&mut cx).await.map_err(early)?;
+    take_secrets(&mut cx).await.map_err(Failed::before_anything)?;
     let state = cx.journal.state();
-    if state.has_completed("create") {
+    if state.has_completed(Verb::Create.name()) {
         return Ok(Created::AlreadySo);
     }
-    // A `provision` in between does not make a half-made machine whole: start over, looking at every step.
-    let begin = if state.operation.as_deref() == Some("create") { Begin::Resume } else { Begin::Afresh };
-    run(&mut cx, request.on_failure, begin).await?;
+    run(&mut cx, request.on_failure, Begin::Resume).await?;
     Ok(Created::Done)
 }
 
@@ -164,10 +85,10 @@ async fn take_secrets(cx: &mut Context<'_>) -> Result<()> {
     if typed {
         let (driver, context) = (cx.driver()?, cx.driver_context(true).await?);
         let look = driver.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine);
-        unless_cancelled(&cx.world.cancel, async { Ok(look.await?) }).await?;
+        unless_cancelled(&cx.world.cancel, look).await?;
     }
     let before = cx.record.driver.secrets.clone();
-    settle_secrets(cx).await?;
+    store_secrets(cx).await?;
     if before == cx.record.driver.secrets { Ok(()) } else { cx.save() }
 }
 
@@ -175,10 +96,10 @@ async fn take_secrets(cx: &mut Context<'_>) -> Result<()> {
 pub(super) fn agrees(cx: &Context<'_>, request: &CreateRequest) -> Result<()> {
     let name = &request.name;
     if cx.record.removing {
-        return Err(Error::failure(format!("machine \"{name}\" is being removed"))
+        return Err(Diagnostic::failure(format!("machine \"{name}\" is being removed"))
             .hint(format!("finish it first: machine rm {name}")));
     }
-    match same_wishes(&cx.record, request) {
+    match spec_matches(&cx.record, request) {
         Err(differ) if request.typed && !nothing_exists(cx)? => Err(differ),
         _ => Ok(()),
     }
@@ -186,110 +107,87 @@ pub(super) fn agrees(cx: &Context<'_>, request: &CreateRequest) -> Result<()> {
 
 /// Whether an earlier `create` failed before it changed anything anywhere but here: an existing host, not yet claimed.
 fn nothing_exists(cx: &Context<'_>) -> Result<bool> {
-    let driver = cx.driver()?.describe();
-    Ok(driver.ssh && !driver.injects_host_key && !super::remove::touched(cx))
+    let remembers = cx.record.driver.machine.as_object().is_some_and(|machine| !machine.is_empty());
+    Ok(cx.driver()?.description().origin == Origin::Existing && !remembers && !super::remove::may_have_changed(cx))
 }
 
 /// Takes other settings than those of the first try: a corrected key, a host key that is now vouched for.
-async fn start_over(cx: &mut Context<'_>, request: CreateRequest) -> Result<Created> {
-    let new = first_record(&request);
+async fn start_over(cx: &mut Context<'_>, request: CreateRequest) -> Result<Created, Failed> {
+    let new = Record::new(&request.name, request.spec);
     cx.record = Record { id: cx.record.id.clone(), created: cx.record.created.clone(), ..new };
     cx.given = request.secrets;
-    let driver = cx.driver().map_err(early)?;
-    let context = cx.driver_context(false).await.map_err(early)?;
-    driver.check(&context, &cx.record.driver.settings).await.map_err(|e| early(e.into()))?;
-    settle_secrets(cx).await.map_err(early)?;
-    cx.save()?;
     run(cx, request.on_failure, Begin::Afresh).await?;
     Ok(Created::Done)
 }
 
 /// The flags typed now agree with those the machine was made with.
-pub(super) fn same_wishes(record: &Record, request: &CreateRequest) -> Result<()> {
-    let mut differences = Vec::new();
-    if record.driver.name != request.driver {
-        differences.push(format!("driver: it is {}, you ask for {}", record.driver.name, request.driver));
-    } else if record.driver.settings != request.settings {
-        differences.extend(differing_keys(&record.driver.settings, &request.settings));
-    }
-    if record.engine != request.engine {
-        differences.push("the --engine-… options differ".to_owned());
-    }
-    if record.tls_sans != request.tls_sans || record.tls_key != request.tls_key {
-        differences.push("the --tls-… options differ".to_owned());
-    }
-    if differences.is_empty() {
+pub(super) fn spec_matches(record: &Record, request: &CreateRequest) -> Result<()> {
+    let changes = record.spec().diff(&request.spec);
+    if changes.is_empty() {
         return Ok(());
     }
-    let name = &request.name;
-    let mut error = Error::new(Kind::Usage, format!("machine \"{name}\" already exists, with other settings"));
-    error.causes = differences;
-    Err(error.hint(format!("go on with it as it is: machine create {name}; or give it up first: machine rm {name}")))
-}
-
-fn differing_keys(old: &Value, new: &Value) -> Vec<String> {
-    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else {
-        return vec!["the driver's settings differ".to_owned()];
-    };
-    let keys = old.keys().chain(new.keys().filter(|k| !old.contains_key(*k)));
-    keys.filter(|k| old.get(*k) != new.get(*k))
-        .map(|k| format!("{}: it is {}, you ask for {}", k.replace('_', "-"), show(old.get(k)), show(new.get(k))))
-        .collect()
-}
-
-fn show(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => "not set".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+    let mut differences: Vec<String> =
+        changes.iter().filter(|change| change.is_of("driver")).map(ToString::to_string).collect();
+    // Their values are long, and a variable for the engine may hold a password.
+    for part in ["engine", "tls"] {
+        if changes.iter().any(|change| change.is_of(part)) {
+            differences.push(format!("the --{part}-… options differ"));
+        }
     }
+    let name = &request.name;
+    let mut error = Diagnostic::new(Kind::Usage, format!("machine \"{name}\" already exists, with other settings"));
+    error.causes = differences;
+    Err(error.hint(format!("keep its settings: machine create {name}; or remove it first: machine rm {name}")))
 }
 
-async fn run(cx: &mut Context<'_>, on_failure: OnFailure, begin: Begin) -> Result<()> {
-    let result = match runner::run(cx, "create", &steps(cx)?, begin).await {
-        Ok(_) => return Ok(()),
-        Err(e) => e,
+async fn run(cx: &mut Context<'_>, on_failure: OnFailure, begin: Begin) -> Result<(), Failed> {
+    let origin = cx.driver().map_err(Failed::before_anything)?.description().origin;
+    let list = match begin {
+        Begin::Afresh => plan::create(origin),
+        Begin::Resume => plan::go_on(origin),
     };
+    let failed = match runner::run(cx, Verb::Create, &list, begin).await {
+        Ok(_) => return Ok(()),
+        Err(failed) => failed,
+    };
+    let looking = failed.step.is_some_and(|step| plan::preflight().has(step));
+    if begin == Begin::Afresh && (looking || !cx.exists()) {
+        return Err(Failed::before_anything(failed.diagnostic));
+    }
     let name = cx.record.name.clone();
-    if on_failure == OnFailure::Remove && result.kind != Kind::Interrupted {
+    if on_failure == OnFailure::Remove && failed.kind() != Kind::Interrupted {
         return Err(match super::remove::discard(cx).await {
-            Ok(()) => result.cause("what existed was removed (--on-failure remove)"),
-            Err(e) => {
-                aftermath(result.cause(format!("removing it failed too: {}", e.message)), &name, &what_exists(cx))
-            }
+            Ok(()) => failed.cause("what existed was removed (--on-failure remove)"),
+            Err(e) => failed
+                .cause(format!("removing it failed too: {}", e.diagnostic.message))
+                .leaving(&what_exists(cx).await, &name),
         });
     }
-    Err(aftermath(result, &name, &what_exists(cx)))
+    Err(failed.leaving(&what_exists(cx).await, &name))
 }
 
-/// A machine that is only a URL gets no engine.
-fn steps(cx: &Context<'_>) -> Result<Vec<&'static dyn crate::step::Step>> {
-    let mut steps = plan::create();
-    if !cx.driver()?.describe().ssh {
-        steps.retain(|step| !plan::ENGINE.iter().any(|engine| engine.id() == step.id()));
-    }
-    Ok(steps)
-}
-
-/// The stages of a driver that makes machines, as far as they were gone through.
-fn made_so_far(cx: &Context<'_>) -> String {
-    if !cx.driver().is_ok_and(|driver| driver.describe().injects_host_key) {
+/// What is at the provider: things with their ids, and what they cost; of a driver that cannot tell, the stages that it went
+/// through.
+async fn made_so_far(cx: &Context<'_>) -> String {
+    let Some(driver) = cx.driver().ok().filter(|driver| driver.description().origin.is_made()) else {
         return String::new();
-    }
-    let state = cx.journal.state();
-    let done = match state.stages_done.as_slice() {
-        [] => String::new(),
-        stages => format!("; made by driver {}: {}", cx.record.driver.name, stages.join(", ")),
     };
-    let begun = state.stage_begun.as_ref().map(|stage| format!("; begun: {stage}")).unwrap_or_default();
-    done + &begun
+    let (holdings, state) = (cx.holdings().await, cx.journal.state());
+    let made = match (holdings.as_slice(), state.stages_done.as_slice()) {
+        ([], []) => String::new(),
+        ([], _) if cx.record.ssh.is_some() => String::new(),
+        ([], stages) => format!("; made by driver {}: {}", driver.name(), stages.join(", ")),
+        (holdings, _) => format!("; at {}: {}", driver.name(), holdings.join(", ")),
+    };
+    let begun = state.stage_begun.as_ref().filter(|_| cx.record.ssh.is_none());
+    made + &begun.map(|stage| format!("; begun: {stage}")).unwrap_or_default()
 }
 
-fn what_exists(cx: &Context<'_>) -> String {
-    let here = format!("the record in {}", cx.paths.dir().display());
+async fn what_exists(cx: &Context<'_>) -> String {
+    let (here, made) = (format!("the record in {}", cx.paths.dir().display()), made_so_far(cx).await);
     match (&cx.record.installed, &cx.record.ssh) {
-        (Some(_), Some(ssh)) => format!("{here}, and an engine on {}", ssh.host),
-        (None, Some(ssh)) => format!("{here}; on {} no engine runs yet", ssh.host),
-        _ => format!("{here}{}", made_so_far(cx)),
+        (Some(_), Some(ssh)) => format!("{here}, and an engine on {}{made}", ssh.host),
+        (None, Some(ssh)) => format!("{here}; on {} this machine has no engine yet{made}", ssh.host),
+        _ => format!("{here}{made}"),
     }
 }

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
+use machine_base::files::{self, Mode};
 use machine_driver::Finding;
 use machine_engine::Arch;
-use machine_host::atomic::{self, Mode};
 use machine_host::name::HostName;
-use machine_host::record::Record;
+use machine_host::record::{Power, Record};
 use machine_host::store::Entry;
-use machine_host::tls::CertInfo;
+use machine_host::tls::{CaPaths, CertInfo, trust};
 use time::{Duration, OffsetDateTime};
 
 use super::change::hold;
 use super::{State, recorded_state};
 use crate::docker_context::{self, Written};
-use crate::{Error, Result, World, client, watcher};
+use crate::verb::Verb;
+use crate::{Diagnostic, Result, World, client, watcher};
 
 /// Certificates that end sooner are worth a word.
 const SOON: Duration = Duration::days(30);
@@ -37,7 +38,9 @@ pub async fn examine(world: &World, drivers: &[String], fix: bool) -> Vec<Examin
     };
     for name in drivers {
         if let Some(driver) = world.drivers.get(name) {
-            add(&format!("driver {name}"), driver.examine(&world.cache_dir).await);
+            let findings = driver.examine(&world.cache_dir).await;
+            let failed = |e: Diagnostic| vec![Finding::bad("driver", e.one_line())];
+            add(&format!("driver {name}"), findings.unwrap_or_else(failed));
         }
     }
     add("engine", vec![engine(world)]);
@@ -64,7 +67,7 @@ fn engine(world: &World) -> Finding {
         Ok(Some(bundle)) => Finding::fine(WHAT, format!("{}, on this computer", bundle.manifest.name)),
         Ok(None) => Finding::fine(WHAT, format!("{source}, fetched by the first create"))
             .remedy("to fetch it now: machine bundle build"),
-        Err(e) => Finding::bad(WHAT, chain(&Error::from(e))).remedy("machine bundle verify"),
+        Err(e) => Finding::bad(WHAT, Diagnostic::from(e).one_line()).remedy("machine bundle verify"),
     }
 }
 
@@ -76,7 +79,7 @@ fn store(world: &World) -> Vec<Finding> {
         }
         Ok(names) if names.len() == 1 => vec![Finding::fine("folder", format!("{root}, 1 machine"))],
         Ok(names) => vec![Finding::fine("folder", format!("{root}, {} machines", names.len()))],
-        Err(e) => return vec![Finding::bad("folder", chain(&e.into()))],
+        Err(e) => return vec![Finding::bad("folder", Diagnostic::from(e).one_line())],
     };
     if world.ca.ca_cert.exists() {
         all.push(match CertInfo::read(&world.ca.ca_cert) {
@@ -85,7 +88,7 @@ fn store(world: &World) -> Vec<Finding> {
                 info.not_after,
                 "move the store's certs folder away, then machine regenerate-certs for every machine",
             ),
-            Err(e) => Finding::bad("CA", chain(&e.into())),
+            Err(e) => Finding::bad("CA", Diagnostic::from(e).one_line()),
         });
         if !world.ca.ca_key.exists() {
             let detail = format!(
@@ -111,30 +114,41 @@ async fn machine(world: &World, entry: Entry, fix: bool) -> Vec<Finding> {
     let name = entry.name;
     let record = match entry.record {
         Ok(record) => record,
-        Err(e) => return vec![Finding::bad("record", chain(&e.into()))],
+        Err(e) => return vec![Finding::bad("record", Diagnostic::from(e).one_line())],
     };
     let paths = world.store.machine_paths(&name);
-    match recorded_state(&paths.journal(), &record) {
-        State::Incomplete(step) => {
+    let mut all = Vec::new();
+    match recorded_state(&world.store, &record) {
+        State::Working(verb, _) => {
+            return vec![Finding::fine("record", format!("{} is at work on it", verb.name()))];
+        }
+        State::Unfinished(Verb::Create, step) => {
+            let step = step.unwrap_or_default();
             return vec![
                 Finding::poor("record", format!("create has not finished: {step}"))
-                    .remedy(format!("machine create {name} goes on, machine rm {name} gives up")),
+                    .remedy(format!("machine create {name} continues it, machine rm {name} removes it")),
             ];
         }
-        State::Removing => {
+        State::Unfinished(Verb::Remove, _) => {
             return vec![Finding::poor("record", "rm has not finished").remedy(format!("machine rm {name}"))];
+        }
+        State::Unfinished(verb, _) => {
+            let verb = verb.name();
+            all.push(
+                Finding::poor("record", format!("{verb} has not finished")).remedy(format!("machine {verb} {name}")),
+            );
         }
         _ => {}
     }
-    let mut all = Vec::new();
     if let Ok(info) = CertInfo::read(&paths.server_cert()) {
         all.push(certificate("certificate", info.not_after, &format!("machine regenerate-certs {name}")));
     }
+    all.extend(trusted(world, &name));
     let mut stale = stale_files(world, &record, &name);
     if fix && !stale.is_empty() {
         stale = match rewrite(world, &name).await {
-            Ok(()) => vec![Finding::fine("client files", "written anew")],
-            Err(e) => vec![Finding::bad("client files", chain(&e))],
+            Ok(()) => vec![Finding::fine("client files", "rewritten")],
+            Err(e) => vec![Finding::bad("client files", e.one_line())],
         };
     }
     all.extend(stale);
@@ -143,6 +157,28 @@ async fn machine(world: &World, entry: Entry, fix: bool) -> Vec<Finding> {
         all.push(Finding::fine("record", "in order"));
     }
     all
+}
+
+/// Whether a machine's clients trust its own CA alone.
+fn trusted(world: &World, name: &HostName) -> Option<Finding> {
+    const WHAT: &str = "trust";
+    let paths = world.store.machine_paths(name);
+    let trusted = match trust(&paths) {
+        Ok(trusted) => trusted,
+        Err(e) => return Some(Finding::bad(WHAT, Diagnostic::from(e).one_line())),
+    };
+    if trusted.is_changing() {
+        let detail = "its clients trust two CAs: a change of them has not come to its end";
+        return Some(Finding::poor(WHAT, detail).remedy(format!("machine regenerate-certs {name}")));
+    }
+    let stores =
+        machine_base::files::read_text(&CaPaths::in_store(world.store.paths()).ca_cert, machine_base::files::SMALL)
+            .ok()?;
+    (trusted.first()?.trim() == stores.trim()).then(|| {
+        let detail =
+            "its certificate is signed by the store's CA, as other machines' are: their hosts could pose as this one";
+        Finding::poor(WHAT, detail).remedy(format!("machine regenerate-certs {name}"))
+    })
 }
 
 /// What `ssh_config` and the docker context say, against the record: after a move of the store they name old places.
@@ -154,7 +190,7 @@ fn stale_files(world: &World, record: &Record, name: &HostName) -> Vec<Finding> 
         match client::ssh_config(record, &paths) {
             Ok(text) if is(&paths.ssh_config(), &text) => {}
             Ok(_) => all.push(mend("ssh_config", "does not say what the record says")),
-            Err(e) => all.push(Finding::bad("ssh_config", chain(&e))),
+            Err(e) => all.push(Finding::bad("ssh_config", e.one_line())),
         }
     }
     match docker_context::look(&world.user.docker_config, record, &paths) {
@@ -165,13 +201,13 @@ fn stale_files(world: &World, record: &Record, name: &HostName) -> Vec<Finding> 
             let detail = format!("there is a context \"{context}\" that is not ours");
             all.push(Finding::poor("docker context", detail).remedy(format!("use `machine env {name}`")));
         }
-        Err(e) => all.push(Finding::bad("docker context", chain(&e))),
+        Err(e) => all.push(Finding::bad("docker context", e.one_line())),
     }
     all
 }
 
 fn is(path: &Path, text: &str) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|old| old == text)
+    machine_base::files::read_text(path, machine_base::files::SMALL).is_ok_and(|old| old == text)
 }
 
 async fn rewrite(world: &World, name: &HostName) -> Result<()> {
@@ -179,7 +215,7 @@ async fn rewrite(world: &World, name: &HostName) -> Result<()> {
     let (record, paths) = (&held.cx.record, &held.cx.paths);
     if record.ssh.is_some() {
         let text = client::ssh_config(record, paths)?;
-        atomic::write(&paths.ssh_config(), text, Mode::Private)?;
+        files::write(&paths.ssh_config(), text, Mode::Private)?;
     }
     docker_context::write(&world.user.docker_config, record, paths)?;
     Ok(())
@@ -188,23 +224,18 @@ async fn rewrite(world: &World, name: &HostName) -> Result<()> {
 /// Whether the watcher of a machine that has one unasked lives.
 async fn forwarding(world: &World, record: &Record, name: &HostName, fix: bool) -> Option<Finding> {
     const WHAT: &str = "ports";
-    if !watcher::automatic(record) || record.endpoint.is_none() || record.power.as_deref() != Some("running") {
+    if !watcher::automatic(record) || record.endpoint.is_none() || record.power != Some(Power::Running) {
         return None;
     }
     match watcher::forwards(world, name) {
         Ok(Some(_)) => Some(Finding::fine(WHAT, "forwarded to this computer")),
         Ok(None) if fix => Some(match watcher::mend(world, name).await {
             Ok(()) => Finding::fine(WHAT, "forwarded to this computer again"),
-            Err(e) => Finding::bad(WHAT, chain(&e)).remedy(format!("machine start {name}")),
+            Err(e) => Finding::bad(WHAT, e.one_line()).remedy(format!("machine start {name}")),
         }),
         Ok(None) => {
             Some(Finding::poor(WHAT, "not forwarded to this computer").remedy(format!("machine forward {name}")))
         }
-        Err(e) => Some(Finding::bad(WHAT, chain(&e))),
+        Err(e) => Some(Finding::bad(WHAT, e.one_line())),
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &Error) -> String {
-    std::iter::once(&error.message).chain(&error.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
 }

@@ -1,18 +1,22 @@
-//! `machine create --dry-run`: everything that `create` would settle before it makes anything, and nothing more.
+//! `machine create --dry-run`: everything that `create` would decide before it makes anything, and nothing more.
+
+use std::sync::Arc;
 
 use machine_driver::Plan;
 use machine_engine::{Arch, built_before};
-use machine_host::record::{Foreign, Record};
+use machine_host::record::Record;
+use machine_host::spec::Foreign;
 
-use super::change::unless_cancelled;
-use super::create::{CreateRequest, agrees, early, first_record, same_wishes, told};
+use super::create::{CreateRequest, agrees, spec_matches};
 use crate::bundle::{self, Asked};
-use crate::step::{Context, unknown_driver};
-use crate::{Result, World};
+use crate::runner::{Begin, run};
+use crate::step::Context;
+use crate::steps::in_a_line;
+use crate::verb::Verb;
+use crate::{Diagnostic, Event, EventSink, Failed, Result, World, plan};
 
-/// In place of ids that are chosen when a machine is made.
+/// In place of the id that is chosen when a machine is made.
 const MACHINE_ID: &str = "MACHINE-ID";
-const STORE_ID: &str = "STORE-ID";
 
 /// What `create` would do.
 #[derive(Debug, Clone)]
@@ -63,14 +67,22 @@ pub enum EnginePlan {
 ///
 /// # Errors
 /// As `create` before anything is made; all carry `before_anything`.
-pub async fn dry_run(world: &World, request: CreateRequest) -> Result<CreatePlan> {
-    unless_cancelled(world, look(world, request)).await.map_err(early)
+pub async fn dry_run(world: &World, request: CreateRequest) -> Result<CreatePlan, Failed> {
+    // The plan is what it says; what drivers say while they look is worth telling.
+    let events = Arc::clone(&world.events);
+    let told: EventSink = Arc::new(move |event| {
+        if matches!(event, Event::Progress { .. }) {
+            events(event);
+        }
+    });
+    let world = World { events: told, ..world.clone() };
+    look(&world, request).await.map_err(|failed| Failed::before_anything(failed.diagnostic))
 }
 
-async fn look(world: &World, request: CreateRequest) -> Result<CreatePlan> {
+async fn look(world: &World, request: CreateRequest) -> Result<CreatePlan, Failed> {
     let new = !world.store.exists(&request.name);
     let record = match new {
-        true => Record { id: MACHINE_ID.to_owned(), ..first_record(&request) },
+        true => Record { id: MACHINE_ID.to_owned(), ..Record::new(&request.name, request.spec.clone()) },
         false => world.store.read(&request.name)?,
     };
     let mut cx = Context::new(world, record)?;
@@ -79,43 +91,34 @@ async fn look(world: &World, request: CreateRequest) -> Result<CreatePlan> {
         agrees(&cx, &request)?;
         let journal = cx.journal.state();
         let step = journal.stopped_at().map_or_else(|| "the first one".to_owned(), ToString::to_string);
-        stage = if journal.has_completed("create") { Stage::AlreadySo } else { Stage::GoesOn(step) };
+        stage = if journal.has_completed(Verb::Create.name()) { Stage::AlreadySo } else { Stage::GoesOn(step) };
     }
-    if !new && request.typed && same_wishes(&cx.record, &request).is_err() {
+    if !new && request.typed && spec_matches(&cx.record, &request).is_err() {
         // It agreed: nothing exists yet that the other flags could contradict.
-        cx.record = Record { id: cx.record.id.clone(), ..first_record(&request) };
+        cx.record = Record { id: cx.record.id.clone(), ..Record::new(&request.name, request.spec) };
     }
-    let name = &cx.record.driver.name;
-    let driver = world.drivers.get(name).ok_or_else(|| unknown_driver(name, &world.drivers.names()))?;
-    let engine = if driver.describe().ssh { Some(engine(&cx)?) } else { None };
+    cx.given = request.secrets;
+    let driver = cx.driver()?;
+    let engine = if driver.description().origin.has_host() { Some(engine(&cx).await?) } else { None };
     if stage == Stage::AlreadySo {
         return Ok(CreatePlan { record: cx.record, stage, engine, plan: None, told: None });
     }
-    bundle::check_source(&cx)?;
-    cx.given = request.secrets;
-    let mut context = cx.driver_context(!new).await?;
-    if context.store_id.is_empty() {
-        STORE_ID.clone_into(&mut context.store_id);
-    }
-    let settings = &cx.record.driver.settings;
-    driver.check(&context, settings).await?;
-    let plan = match driver.planner() {
-        Some(planner) => Some(planner.plan(&context, settings).await?),
-        None => None,
-    };
-    let told = plan.as_ref().map(told);
-    Ok(CreatePlan { record: cx.record, stage, engine, plan, told })
+    cx.journal.hold();
+    run(&mut cx, Verb::Create, &plan::preflight(), Begin::Afresh).await?;
+    let (machine, record) = (cx.plan, cx.record);
+    let told = machine.as_ref().map(in_a_line);
+    Ok(CreatePlan { record, stage, engine, plan: machine, told })
 }
 
 /// For a host that has not said yet what it is, what its driver says counts, else the processor of this computer.
-fn engine(cx: &Context<'_>) -> Result<EnginePlan> {
+async fn engine(cx: &Context<'_>) -> Result<EnginePlan> {
     if cx.record.engine.foreign == Some(Foreign::Adopt) {
         return Ok(EnginePlan::OfTheHost);
     }
     let of_host = cx.record.facts.as_ref().and_then(|facts| facts.arch.parse().ok());
-    let of_driver = cx.driver()?.describe().arch.map(|arch| arch.parse()).transpose()?;
+    let of_driver = cx.driver()?.arch(&cx.record.driver.settings).await?;
     let Some(arch) = of_host.or(of_driver).or_else(Arch::here) else {
-        return Err(crate::Error::failure("no engine is known for this computer's processor"));
+        return Err(Diagnostic::failure("no engine is known for this computer's processor"));
     };
     Ok(match bundle::look_up(cx, cx.record.engine.bundle.as_deref(), arch)? {
         Asked::Kept(bundle) => kept(&bundle),

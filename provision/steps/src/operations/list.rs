@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use machine_driver::Power;
-use machine_host::journal::{Event as Entry, Journal};
+use machine_driver::{Ability, Power};
+use machine_host::Store;
+use machine_host::journal::{self, Event as Entry, Journal, Stamped};
+use machine_host::lock::Lock;
 use machine_host::name::HostName;
-use machine_host::record::{EndpointKind, Record};
+use machine_host::record::{self, EndpointKind, Record};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::providers::{self, Seen};
 use crate::step::Context;
-use crate::{Error, Kind, Result, World, probe};
+use crate::verb::Verb;
+use crate::{Diagnostic, Kind, Result, World, probe, steps};
 
 /// Engines asked at once.
 const AT_ONCE: usize = 64;
@@ -47,10 +50,10 @@ pub enum State {
     Error,
     /// The deadline passed.
     Timeout,
-    /// `create` has not finished; the step it is in.
-    Incomplete(String),
-    /// `rm` has begun.
-    Removing,
+    /// A verb that changes it has not finished: it runs, or was killed. The step it is in, as far as that is known.
+    Unfinished(Verb, Option<String>),
+    /// A command changes it right now: which, and the step it is in, in people's words.
+    Working(Verb, Option<String>),
     /// The provider does not know it any more.
     Gone,
     /// Nobody can tell.
@@ -68,8 +71,10 @@ impl fmt::Display for State {
             Self::Stopping => "Stopping",
             Self::Error => "Error",
             Self::Timeout => "Timeout",
-            Self::Incomplete(step) => return write!(f, "Incomplete ({step})"),
-            Self::Removing => "Removing",
+            Self::Working(verb, Some(title)) => return write!(f, "{} ({title})", verb.working()),
+            Self::Working(verb, None) => verb.working(),
+            Self::Unfinished(verb, Some(step)) => return write!(f, "{} ({step})", verb.state()),
+            Self::Unfinished(verb, None) => verb.state(),
             Self::Gone => "Gone",
             Self::Unknown => "Unknown",
         };
@@ -102,7 +107,7 @@ pub async fn status(world: &World, name: &HostName, deadline: Duration) -> Resul
     let record = world.store.read(name)?;
     let options = ListOptions { deadline, probe: true };
     let rows = list(world, vec![(name.clone(), Ok(record))], options).await;
-    rows.into_iter().next().ok_or_else(|| Error::failure("a task of ours died"))
+    rows.into_iter().next().ok_or_else(|| Diagnostic::failure("a background task died"))
 }
 
 /// Looks at machines, all at once, in the order given: their engines and, once for each account, their providers.
@@ -122,7 +127,7 @@ pub async fn list(
             Ok(record) => {
                 rows.push(None);
                 let driver = world.drivers.get(&record.driver.name);
-                if options.probe && driver.is_some_and(|driver| driver.list_all().is_some()) {
+                if options.probe && driver.is_some_and(|driver| driver.can(Ability::List)) {
                     listed.push(record.clone());
                 }
                 let (world, gate) = (world.clone(), Arc::clone(&gate));
@@ -155,7 +160,7 @@ pub async fn list(
     }
     if let Some(seen) = &seen {
         let doubts = rows.iter_mut().filter(|row| row.is_in_doubt());
-        join_all(doubts.map(|row| settle(world, row, seen, end))).await;
+        join_all(doubts.map(|row| resolve_state(world, row, seen, end))).await;
     }
     rows
 }
@@ -163,19 +168,19 @@ pub async fn list(
 impl Row {
     /// Whether its provider knows better than what is known so far.
     fn is_in_doubt(&self) -> bool {
-        self.record.is_some() && !matches!(self.state, State::Running | State::Incomplete(_) | State::Removing)
+        self.record.is_some() && !matches!(self.state, State::Running | State::Unfinished(..) | State::Working(..))
     }
 }
 
 /// What the provider says of a machine whose engine did not answer, or was not asked.
-async fn settle(world: &World, row: &mut Row, seen: &Seen, end: Instant) {
+async fn resolve_state(world: &World, row: &mut Row, seen: &Seen, end: Instant) {
     let Some(record) = row.record.clone() else { return };
     let Some(power) = seen.power(world, &record, end).await else { return };
     match not_on(power) {
         Some(state) => {
             let gone = state == State::Gone;
             row.state = state;
-            row.error = gone.then(|| format!("its provider does not know it any more: machine rm {}", row.name));
+            row.error = gone.then(|| format!("it no longer exists at its provider: machine rm {}", row.name));
         }
         // Switched on by somebody else since. Of one whose engine was asked more is known here than there.
         None if power == Power::Running && !matches!(row.state, State::Error | State::Timeout) => {
@@ -195,8 +200,8 @@ async fn look(world: &World, name: HostName, record: Record, options: ListOption
     let begun = Instant::now();
     let paths = world.store.machine_paths(&name);
     let mut row = Row {
-        state: recorded_state(&paths.journal(), &record),
-        engine_version: record.installed.as_ref().map(|i| i.version.clone()).filter(|v| !v.is_empty()),
+        state: recorded_state(&world.store, &record),
+        engine_version: record.installed.as_ref().and_then(|i| i.known_version()).map(str::to_owned),
         error: None,
         took: Duration::ZERO,
         name,
@@ -211,43 +216,75 @@ async fn look(world: &World, name: HostName, record: Record, options: ListOption
             row.error = detail;
         }
     }
+    if options.probe && row.state == State::Running && row.error.is_none() {
+        row.error = crate::watcher::complaint(world, &row.name);
+    }
     row.took = begun.elapsed();
     row.record = Some(record);
     row
 }
 
-/// What record and journal say, without asking anybody.
-pub fn recorded_state(journal: &std::path::Path, record: &Record) -> State {
-    if record.removing {
-        return State::Removing;
-    }
-    let finished = matches!(Journal::last(journal), Ok(Some(last)) if matches!(last.event, Entry::End { .. }));
-    if !finished
-        && let Ok(journal) = Journal::open(journal)
-        && !journal.state().has_completed("create")
+/// What record, journal and locks say, without asking anybody.
+pub fn recorded_state(store: &Store, record: &Record) -> State {
+    if let Ok(name) = record.name.parse::<HostName>()
+        && let Some(unfinished) = unfinished(&store.machine_paths(&name).journal(), record.removing)
     {
-        let step = journal.state().stopped_at().map_or_else(|| "not begun".to_owned(), ToString::to_string);
-        return State::Incomplete(step);
+        return match unfinished {
+            State::Unfinished(verb, step) if is_held(store, &name) => {
+                State::Working(verb, step.map(|id| steps::title(&id).map_or(id, str::to_owned)))
+            }
+            unfinished => unfinished,
+        };
     }
-    match record.power.as_deref() {
-        Some("running") => State::Running,
-        Some("stopped") => State::Stopped,
-        Some("paused") => State::Paused,
-        Some("saved") => State::Saved,
-        Some("starting") => State::Starting,
-        Some("stopping") => State::Stopping,
-        Some("error") => State::Error,
-        Some("gone") => State::Gone,
-        _ => State::Unknown,
+    match record.power {
+        Some(record::Power::Running) => State::Running,
+        Some(record::Power::Stopped) => State::Stopped,
+        Some(record::Power::Paused) => State::Paused,
+        Some(record::Power::Saved) => State::Saved,
+        Some(record::Power::Starting) => State::Starting,
+        Some(record::Power::Stopping) => State::Stopping,
+        Some(record::Power::Error) => State::Error,
+        Some(record::Power::Gone) => State::Gone,
+        Some(record::Power::Unknown) | None => State::Unknown,
     }
+}
+
+/// Whether a command works on the machine right now.
+fn is_held(store: &Store, name: &HostName) -> bool {
+    matches!(store.locks().holder(&Lock::Machine(name.clone())), Ok(Some(_)))
+}
+
+/// The verb that has not come to its end, by the journal. One that failed has said so: what it left is for the engine and
+/// the driver to tell. Only `rm` is to be finished whatever happens, and `create` before anything else.
+fn unfinished(path: &std::path::Path, removing: bool) -> Option<State> {
+    let last = Journal::last(path);
+    if !removing && matches!(last, Ok(Some(Stamped { event: Entry::End { unfinished: None, .. }, .. }))) {
+        return None;
+    }
+    let journal = Journal::open(path);
+    let state = journal.as_ref().ok().map(Journal::state);
+    let verb = state.and_then(|state| Verb::named(state.operation.as_deref()?));
+    let step = |state: &journal::State| state.stopped_at().map(ToString::to_string);
+    if removing {
+        return Some(State::Unfinished(Verb::Remove, state.filter(|_| verb == Some(Verb::Remove)).and_then(step)));
+    }
+    let state = state?;
+    if !state.has_completed(Verb::Create.name()) {
+        let stopped = match &state.suspended {
+            Some(suspended) => suspended.stopped_at.as_ref().map(ToString::to_string),
+            None => step(state),
+        };
+        return Some(State::Unfinished(Verb::Create, Some(stopped.unwrap_or_else(|| "not begun".to_owned()))));
+    }
+    verb.filter(|_| state.is_half_way()).map(|verb| State::Unfinished(verb, step(state)))
 }
 
 /// What the driver says of a machine that is not simply on. Only of drivers on this computer, which answer at once and
 /// need no credential: clouds are asked once for all their machines ([`providers`]).
 async fn ask_driver(world: &World, record: &Record, left: Duration) -> Option<(State, Option<String>)> {
     let driver = world.drivers.get(&record.driver.name)?;
-    let description = driver.describe();
-    if !description.power || !description.secrets.is_empty() {
+    let description = driver.description();
+    if !description.can(Ability::Power) || !description.secrets.is_empty() {
         return None;
     }
     let cx = Context::new(world, record.clone()).ok()?;

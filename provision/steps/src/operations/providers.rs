@@ -44,7 +44,7 @@ impl Seen {
             return Some(*power);
         }
         // A list may lag, and tags get lost: gone is only what is gone when asked for by itself.
-        let status = timeout_at(end.into(), account.inspect(world, record, Some(end))).await;
+        let status = timeout_at(end.into(), account.inspect(world, record, end)).await;
         Some(status.ok()?.ok()?.power)
     }
 }

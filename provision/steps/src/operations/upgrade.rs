@@ -2,13 +2,16 @@
 
 use machine_engine::Bundle;
 use machine_host::name::HostName;
-use machine_host::record::Foreign;
+use machine_host::spec::Foreign;
 
-use super::change::hold;
-use super::provision::{engine_only, run, settled};
+use super::change::{engine_only, ensure_created, hold};
+use crate::bundle::Target;
 use crate::engine_state::EngineState;
+use crate::runner::{Begin, run};
 use crate::step::Context;
-use crate::{Error, Kind, Outcome, Result, World, bundle, engine_state};
+use crate::steps::PrepareEngine;
+use crate::verb::Verb;
+use crate::{Diagnostic, Failed, Kind, Outcome, Result, World, bundle, engine_state, plan};
 
 /// How to upgrade.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +53,7 @@ pub async fn plan_upgrade(world: &World, name: &HostName, options: &UpgradeOptio
 ///
 /// # Errors
 /// As the steps. Refused without `yes` where something would be lost.
-pub async fn upgrade(world: &World, name: &HostName, options: &UpgradeOptions) -> Result<Outcome> {
+pub async fn upgrade(world: &World, name: &HostName, options: &UpgradeOptions) -> Result<Outcome, Failed> {
     let mut held = hold(world, name).await?;
     let cx = &mut held.cx;
     let (bundle, plan) = prepare(cx, options).await?;
@@ -58,34 +61,33 @@ pub async fn upgrade(world: &World, name: &HostName, options: &UpgradeOptions) -
         return Ok(Outcome::AlreadySo);
     }
     if !plan.losses.is_empty() && !options.yes {
-        let mut error = Error::new(
+        let mut error = Diagnostic::new(
             Kind::Usage,
             format!("the upgrade of \"{name}\" from {} to {} would interrupt something", plan.from, plan.to),
         );
         error.causes = plan.losses;
-        return Err(error.hint("add -y to go on all the same"));
+        return Err(error.hint("add -y to continue anyway").into());
     }
-    cx.upgrade_to = Some(bundle);
-    cx.unit_seconds = options.unit_seconds;
-    cx.upgrade_asked.clone_from(&options.bundle);
-    run(cx, "upgrade").await
+    let target = Target::Bundle { bundle: Box::new(bundle), asked: options.bundle.clone() };
+    let list = plan::upgrade(target, options.unit_seconds);
+    run(cx, Verb::Upgrade, &list, Begin::Afresh).await
 }
 
 async fn prepare(cx: &mut Context<'_>, options: &UpgradeOptions) -> Result<(Bundle, UpgradePlan)> {
     engine_only(cx, "upgraded")?;
-    settled(cx)?;
+    ensure_created(cx)?;
     if cx.record.engine.foreign == Some(Foreign::Adopt) {
-        return Err(Error::new(
+        return Err(Diagnostic::new(
             Kind::Usage,
             format!("the engine of \"{}\" is the host's own (--adopt)", cx.record.name),
         )
         .hint("upgrade it with the host's package manager"));
     }
-    let machine = cx.facts().await?.machine().to_owned();
+    let arch = cx.facts().await?.arch()?;
     // What is told of a build belongs to this step.
-    cx.step = "prepare-engine";
+    cx.step = PrepareEngine::ID;
     let asked = options.bundle.clone().or_else(|| cx.record.engine.bundle.clone());
-    let target = bundle::find_or_build(cx, asked.as_deref(), machine_engine::Arch::from_uname(&machine)?).await?;
+    let target = bundle::find_or_build(cx, asked.as_deref(), arch).await?;
     let floor = target.manifest.glibc_floor.map(|f| f.to_string()).unwrap_or_default();
     let facts = cx.facts().await?;
     facts.check_libc(&floor, &target.manifest.name)?;
@@ -95,7 +97,7 @@ async fn prepare(cx: &mut Context<'_>, options: &UpgradeOptions) -> Result<(Bund
     let from = state
         .as_ref()
         .map(|s| s.version.clone())
-        .or_else(|| cx.record.installed.as_ref().map(|i| i.version.clone()))
+        .or_else(|| cx.record.installed.as_ref().and_then(|i| i.known_version()).map(str::to_owned))
         .unwrap_or_default();
     let mut plan = UpgradePlan { from, to: target.manifest.engine_version.clone(), ..UpgradePlan::default() };
     let recorded = cx.record.installed.as_ref().and_then(|i| i.bundle.as_deref());
@@ -114,7 +116,7 @@ fn check(state: &EngineState, target: &Bundle, plan: &mut UpgradePlan) -> Result
     if machine_engine::daemon::removed_storage_drivers(&target.manifest.engine_version)
         .contains(&state.storage_driver.as_str())
     {
-        return Err(Error::new(
+        return Err(Diagnostic::new(
             Kind::Usage,
             format!("engine {} no longer has the storage driver {}, which the host uses", target.manifest.engine_version, state.storage_driver),
         )

@@ -1,28 +1,34 @@
-//! The plan suite: fail and be killed at each step, go on, and end as if nothing had happened (DESIGN §3.2, §11).
+//! The plan suite: fail and be killed at each step, go on, and end as if nothing had happened.
 //!
 //! The runner, the journal and the store are the real ones; the steps are scripted, and so is the provider of the driver.
 
 #![expect(clippy::disallowed_methods, reason = "a test damages files on purpose")]
 
 mod cloud;
+mod made;
+mod verbs;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use machine_driver::{AnyDriver, Driver as _};
+use machine_driver::{AnyDriver, Driver as _, InProcess};
 use machine_host::Store;
+use machine_host::journal::Journal;
 use machine_host::name::HostName;
-use machine_host::record::{DriverRecord, EngineSettings, RECORD_VERSION, Record, TlsKey};
+use machine_host::record::Record;
+use machine_host::spec::{DriverSpec, Spec};
 use machine_host::tls::CaPaths;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 
 use self::cloud::Cloud;
 use super::{Begin, run};
+use crate::list::List;
 use crate::operations::{self, CreateRequest, Created, OnFailure, RemoveOptions};
 use crate::step::{Context, Running, Step};
-use crate::{Ask, Drivers, Error, HostKeyQuestion, Outcome, UserFiles, World};
+use crate::verb::Verb;
+use crate::{Ask, Diagnostic, Drivers, Failed, HostKeyQuestion, Outcome, UserFiles, World};
 
 /// What goes wrong, and whether what was to be done is done by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +59,7 @@ impl Script {
     }
 
     /// Does `act` at `place`, and what is to go wrong there, once.
-    async fn at(&self, place: &'static str, act: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    async fn at(&self, place: &'static str, act: impl FnOnce() -> Result<(), Diagnostic>) -> Result<(), Diagnostic> {
         self.ran.lock().unwrap().push(place);
         let fault = self.fault.lock().unwrap().take_if(|(at, _)| *at == place).map(|(_, fault)| fault);
         if !matches!(fault, Some(Fault::FailsBefore | Fault::DiesBefore)) {
@@ -61,7 +67,9 @@ impl Script {
         }
         match fault {
             None => Ok(()),
-            Some(Fault::FailsBefore | Fault::FailsAfter) => Err(Error::failure(format!("{place} is out of order"))),
+            Some(Fault::FailsBefore | Fault::FailsAfter) => {
+                Err(Diagnostic::failure(format!("{place} is out of order")))
+            }
             Some(Fault::DiesBefore | Fault::DiesAfter) => {
                 self.dying.notify_one();
                 std::future::pending().await
@@ -88,7 +96,7 @@ impl Step for Scripted {
     fn title(&self) -> &'static str {
         self.0
     }
-    fn run<'a>(&self, cx: &'a mut Context<'_>) -> Running<'a> {
+    fn run<'a>(&'a self, cx: &'a mut Context<'_>) -> Running<'a> {
         let (id, script) = (self.0, Arc::clone(&self.1));
         Box::pin(async move {
             let known = cx.record.tls_sans.iter().any(|name| name == id);
@@ -105,16 +113,18 @@ impl Step for Scripted {
     }
 }
 
-struct Only(Cloud);
+struct Only<const WITH_HOST: bool>(InProcess<Cloud<WITH_HOST>>);
 
-impl Drivers for Only {
+impl<const WITH_HOST: bool> Drivers for Only<WITH_HOST> {
     fn get(&self, name: &str) -> Option<&dyn AnyDriver> {
-        (name == Cloud::NAME).then_some(&self.0)
+        (name == CLOUD).then_some(&self.0)
     }
     fn names(&self) -> Vec<String> {
-        vec![Cloud::NAME.to_owned()]
+        vec![CLOUD.to_owned()]
     }
 }
+
+const CLOUD: &str = <Cloud>::NAME;
 
 struct Nobody;
 
@@ -130,17 +140,23 @@ struct Computer {
     script: Arc<Script>,
     things: Arc<Mutex<Vec<String>>>,
     resumed: Arc<Mutex<Vec<String>>>,
+    off: Arc<Mutex<Vec<String>>>,
     world: World,
     _stop: watch::Sender<bool>,
 }
 
 impl Computer {
     fn new() -> Self {
+        Self::with::<false>()
+    }
+
+    /// With a provider that makes hosts, or only URLs.
+    fn with<const HOSTS: bool>() -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Store::open_or_create(home.path().join("store")).unwrap();
-        let cloud = Cloud::default();
+        let cloud = Cloud::<HOSTS>::default();
         let (script, things) = (Arc::clone(&cloud.script), Arc::clone(&cloud.things));
-        let resumed = Arc::clone(&cloud.resumed);
+        let (resumed, off) = (Arc::clone(&cloud.resumed), Arc::clone(&cloud.off));
         let (stop, cancel) = watch::channel(false);
         let dir = |name: &str| home.path().join(name);
         let resolve = machine_host::ResolveEnv {
@@ -153,9 +169,9 @@ impl Computer {
             secrets: crate::Secrets::new(resolve.clone(), resolve, dir("work"), None),
             ca: CaPaths::in_store(store.paths()),
             store,
-            drivers: Arc::new(Only(cloud)),
+            drivers: Arc::new(Only(InProcess::new(cloud))),
             bundles: machine_engine::Cache::new(dir("engines")),
-            build: machine_engine::BuildEnv::new(reqwest::Client::new()),
+            build: machine_engine::BuildEnv::new(),
             user: UserFiles {
                 login: "me".into(),
                 ssh_dir: dir("ssh"),
@@ -164,6 +180,7 @@ impl Computer {
                 docker_config: dir("docker"),
             },
             cache_dir: dir("cache"),
+            data_dir: dir("data"),
             runtime_dir: dir("run"),
             working_dir: dir("work"),
             program: dir("machine"),
@@ -174,7 +191,7 @@ impl Computer {
             events: Arc::new(|_| ()),
             cancel,
         };
-        Self { home, script, things, resumed, world, _stop: stop }
+        Self { home, script, things, resumed, off, world, _stop: stop }
     }
 
     fn name() -> HostName {
@@ -182,18 +199,23 @@ impl Computer {
     }
 
     /// `machine create web-1 -d cloud`, in a process of its own.
-    async fn create(&self) -> Option<Result<Created, Error>> {
-        let request = CreateRequest {
+    async fn create(&self) -> Option<Result<Created, Failed>> {
+        self.create_with(|_| ()).await
+    }
+
+    /// The same with other flags.
+    async fn create_with(&self, flags: impl FnOnce(&mut CreateRequest)) -> Option<Result<Created, Failed>> {
+        let mut request = CreateRequest {
             name: Self::name(),
-            driver: Cloud::NAME.to_owned(),
-            settings: json!({"size": null}),
+            spec: Spec {
+                driver: DriverSpec { name: CLOUD.to_owned(), settings: json!({"size": null, "arch": null}) },
+                ..Spec::default()
+            },
             secrets: crate::GivenSecrets::new(),
-            engine: EngineSettings::default(),
-            tls_sans: Vec::new(),
-            tls_key: TlsKey::Ecdsa,
             typed: false,
             on_failure: OnFailure::Keep,
         };
+        flags(&mut request);
         self.script.survive(operations::create(&self.world, request)).await
     }
 
@@ -234,38 +256,17 @@ impl Computer {
 
     /// A machine that exists in the store and nowhere else, for scripted lists.
     fn empty_machine(&self) {
-        let record = Record {
-            version: RECORD_VERSION,
-            name: "web-1".into(),
-            id: "an-id".into(),
-            created: "2026-01-01T00:00:00Z".into(),
-            driver: DriverRecord {
-                name: Cloud::NAME.into(),
-                settings: json!({}),
-                machine: json!({}),
-                secrets: std::collections::BTreeMap::new(),
-                unknown: Map::new(),
-            },
-            engine: EngineSettings::default(),
-            tls_sans: Vec::new(),
-            tls_key: TlsKey::Ecdsa,
-            ssh: None,
-            facts: None,
-            installed: None,
-            endpoint: None,
-            power: None,
-            removing: false,
-            unknown: Map::new(),
-        };
+        let driver = DriverSpec { name: CLOUD.into(), settings: json!({}) };
+        let new = Record::new(&Self::name(), Spec { driver, ..Spec::default() });
+        let record = Record { id: "an-id".into(), created: "2026-01-01T00:00:00Z".into(), ..new };
         self.world.store.create(&record).unwrap();
     }
 
-    /// Runs the scripted list in a process of its own: record and journal are read anew.
-    async fn run(&self, begin: Begin) -> Option<Result<bool, Error>> {
-        let steps = STEPS.map(|id| Scripted(id, Arc::clone(&self.script)));
-        let list = steps.each_ref().map(|step| step as &dyn Step);
+    /// Runs the scripted list in a process of its own: record and journal are read again.
+    async fn run(&self, begin: Begin) -> Option<Result<Outcome, Failed>> {
+        let steps = STEPS.map(|id| Box::new(Scripted(id, Arc::clone(&self.script))) as Box<dyn Step>);
         let mut cx = Context::new(&self.world, self.record()).unwrap();
-        self.script.survive(run(&mut cx, "create", &list, begin)).await
+        self.script.survive(run(&mut cx, Verb::Create, &List::new(steps.into()), begin)).await
     }
 
     fn journal(&self) -> std::path::PathBuf {
@@ -274,7 +275,7 @@ impl Computer {
 
     #[track_caller]
     fn is_complete(&self) {
-        let journal = machine_host::journal::Journal::open(self.journal()).unwrap();
+        let journal = Journal::open(self.journal()).unwrap();
         assert_eq!(journal.damage(), None);
         assert!(journal.state().complete() && journal.state().has_completed("create"));
     }
@@ -293,8 +294,8 @@ async fn a_list_goes_on_at_the_step_where_it_stopped() {
             let first = computer.run(Begin::Afresh).await;
             if matches!(fault, Fault::FailsBefore | Fault::FailsAfter) {
                 let error = first.expect("it ends").unwrap_err();
-                assert_eq!(error.step.as_deref(), Some(step), "{fault:?}");
-                assert_eq!(error.message, format!("{step} is out of order"));
+                assert_eq!(error.step, Some(step), "{fault:?}");
+                assert_eq!(error.diagnostic.message, format!("{step} is out of order"));
             } else {
                 assert!(first.is_none(), "{step} {fault:?}: it was to die");
             }
@@ -321,7 +322,8 @@ async fn a_list_that_fails_at_every_step_in_turn_ends_like_any_other() {
         computer.is_complete();
         // From the top on a finished machine: everything is looked at, nothing is changed.
         computer.script.ran();
-        assert!(!computer.run(Begin::Afresh).await.expect("it lives").expect("it may run twice"));
+        let again = computer.run(Begin::Afresh).await.expect("it lives").expect("it may run twice");
+        assert_eq!(again, Outcome::AlreadySo);
         assert_eq!(computer.script.ran(), STEPS);
     }
 }
@@ -364,8 +366,8 @@ async fn create_goes_on_at_the_stage_where_it_stopped_and_makes_one_machine() {
                 None => {}
                 Some(Ok(_)) => panic!("{stage} {fault:?}: it was to fail"),
                 Some(Err(error)) => {
-                    assert_eq!(error.step.as_deref(), Some("create-machine"));
-                    assert!(error.aftermath.contains(&"to go on:   machine create web-1".to_owned()), "{error:?}");
+                    assert_eq!(error.step, Some("create-machine"));
+                    assert!(error.aftermath.contains(&"to continue: machine create web-1".to_owned()), "{error:?}");
                     assert!(!error.before_anything, "{error:?}");
                 }
             }
@@ -414,11 +416,11 @@ async fn half_a_record_is_said_and_never_written_over() {
     let half = &whole[..whole.len() / 2];
     std::fs::write(&path, half).unwrap();
     let error = computer.create().await.expect("it lives").unwrap_err();
-    assert!(error.message.contains("machine.json is damaged"), "{error:?}");
-    assert!(error.before_anything && error.hint.is_some(), "{error:?}");
+    assert!(error.diagnostic.message.contains("machine.json is damaged"), "{error:?}");
+    assert!(error.before_anything && error.diagnostic.hint.is_some(), "{error:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), half);
     let error = operations::remove(&computer.world, &Computer::name(), RemoveOptions::default()).await.unwrap_err();
-    assert!(error.message.contains("machine.json is damaged"), "{error:?}");
+    assert!(error.diagnostic.message.contains("machine.json is damaged"), "{error:?}");
     let force = RemoveOptions { force: true, ..RemoveOptions::default() };
     let removed = operations::remove(&computer.world, &Computer::name(), force).await.unwrap();
     assert_eq!(removed.left_behind.len(), 1, "it says what may remain: {removed:?}");

@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use machine_driver::{HostKeySupport, Origin};
 use machine_host::{Access, Credentials, Store};
 
 use super::*;
@@ -43,15 +44,19 @@ fn driver() -> Description {
         name: "access-token".into(),
         flag: "cloud-access-token".into(),
         env: vec!["CLOUD_ACCESS_TOKEN".into(), "CLOUD_TOKEN".into()],
+        value_name: "TOKEN".into(),
+        about: String::new(),
     };
     Description {
         name: "cloud".into(),
         about: String::new(),
+        flags: Vec::new(),
         stages: Vec::new(),
-        power: false,
-        injects_host_key: false,
-        ssh: false,
-        arch: None,
+        abilities: Vec::new(),
+        host_key_flag: None,
+        key_flag: None,
+        origin: Origin::Made,
+        host_key: HostKeySupport::FirstUse,
         secrets: vec![note],
     }
 }
@@ -75,7 +80,7 @@ fn now<T>(work: impl Future<Output = T>) -> T {
 /// What the driver would get.
 fn token(user: &User, recorded: &References, given: &GivenSecrets) -> Result<Option<String>> {
     let fetched = now(user.secrets().fetch(&driver(), recorded, given, Asking::Never))?;
-    Ok(fetched.get("access-token").cloned())
+    Ok(fetched.get("access-token").map(|secret| secret.expose_secret().to_owned()))
 }
 
 #[test]
@@ -114,9 +119,9 @@ fn what_cannot_be_read_is_asked_once_for_all_machines() {
 }
 
 /// What the record holds afterwards, and what is said.
-fn settled(user: &User, before: &References, given: &GivenSecrets) -> (Option<String>, Vec<String>) {
+fn stored(user: &User, before: &References, given: &GivenSecrets) -> (Option<String>, Vec<String>) {
     let mut references = before.clone();
-    let told = now(user.secrets().settle(&driver(), &mut references, given)).unwrap();
+    let told = now(user.secrets().store(&driver(), &mut references, given)).unwrap();
     (references.remove("access-token"), told)
 }
 
@@ -124,12 +129,12 @@ fn settled(user: &User, before: &References, given: &GivenSecrets) -> (Option<St
 fn the_record_gets_references_only() {
     let user = User::new(&[("CLOUD_TOKEN", TOKEN)]);
     let (nothing, none) = (References::new(), GivenSecrets::new());
-    assert_eq!(settled(&user, &nothing, &none).0.as_deref(), Some("env:CLOUD_TOKEN"));
-    assert_eq!(settled(&user, &recorded("keyring:a"), &none).0.as_deref(), Some("keyring:a"));
-    assert_eq!(settled(&user, &recorded("keyring:a"), &typed("keyring:b")).0.as_deref(), Some("keyring:b"));
+    assert_eq!(stored(&user, &nothing, &none).0.as_deref(), Some("env:CLOUD_TOKEN"));
+    assert_eq!(stored(&user, &recorded("keyring:a"), &none).0.as_deref(), Some("keyring:a"));
+    assert_eq!(stored(&user, &recorded("keyring:a"), &typed("keyring:b")).0.as_deref(), Some("keyring:b"));
     let bare = User::new(&[]);
-    assert_eq!(settled(&bare, &nothing, &default("keyring:a")).0.as_deref(), Some("keyring:a"));
-    assert_eq!(settled(&bare, &nothing, &none), (None, Vec::new()));
+    assert_eq!(stored(&bare, &nothing, &default("keyring:a")).0.as_deref(), Some("keyring:a"));
+    assert_eq!(stored(&bare, &nothing, &none), (None, Vec::new()));
 }
 
 #[test]
@@ -139,4 +144,23 @@ fn several_secrets_of_one_driver_have_names_of_their_own() {
     assert_eq!(name(&two), "cloud");
     two.secrets.push(SecretNote { name: "other".into(), ..two.secrets[0].clone() });
     assert_eq!(name(&two), "cloud/access-token");
+}
+
+#[test]
+fn what_a_driver_is_given_serves_this_run_and_is_in_the_record_only_as_a_reference() {
+    let user = User::new(&[]);
+    let secrets = user.secrets();
+    let keep = |machine: &str, name: &str| {
+        let value = SecretString::from(TOKEN);
+        now(secrets.keep(&driver(), machine, name, value, &References::new()))
+    };
+    // There is no keyring here.
+    assert_eq!(keep("one", "access-token").unwrap(), None);
+    let kept = |machine: &str| {
+        let kept = secrets.kept(machine);
+        kept.get("access-token").map(|secret| secret.expose_secret().to_owned())
+    };
+    assert_eq!((kept("one").as_deref(), kept("other")), (Some(TOKEN), None));
+    let unknown = keep("one", "refresh-token").unwrap_err();
+    assert_eq!(unknown.message, "driver cloud has no secret refresh-token");
 }

@@ -2,10 +2,13 @@
 //! (`ssh -G`), because only it evaluates `Match`, `Include` and tokens.
 
 use std::path::PathBuf;
+use std::process::{Output, Stdio};
 
+use machine_host::record::Jump;
 use tokio::process::Command;
 
-use crate::{Error, Kind, Result};
+use super::{needs_openssh, options};
+use crate::{Diagnostic, Kind, Result, UserFiles};
 
 /// What `ssh -G` says of a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,20 +17,109 @@ pub(crate) struct Alias {
     pub(crate) host: String,
     /// `Port`.
     pub(crate) port: u16,
-    /// `User`.
-    pub(crate) user: String,
-    /// `IdentityFile`s that exist.
+    /// `User`; `None` where the config names nobody.
+    pub(crate) user: Option<String>,
+    /// `IdentityFile`s that exist; the default ones where the config names none.
     pub(crate) identity_files: Vec<PathBuf>,
+    /// `IdentitiesOnly`.
+    pub(crate) identities_only: bool,
     /// `ProxyJump`.
     pub(crate) jump: Option<String>,
+    /// What is said of it that is not OpenSSH's default, option and value, as `ssh -G` prints it.
+    pub(crate) said: Vec<(String, String)>,
+    /// Why the user's OpenSSH must connect: options that the built-in client does not do.
+    pub(crate) reasons: Vec<String>,
+    /// The config switches the check of host keys off.
+    pub(crate) check_off: bool,
 }
 
-/// Resolves `[user@]host[:port]` as `ssh` would. Where there is no OpenSSH program, the words are taken as they are.
-pub(crate) async fn resolve_alias(destination: &str, user: &crate::UserFiles) -> Result<Alias> {
-    let login = user.login.as_str();
+/// A host to go through, and how.
+pub(crate) struct Through {
+    /// It, and in it what it is reached through.
+    pub(crate) jump: Jump,
+    /// Why the user's OpenSSH must connect.
+    pub(crate) reasons: Vec<String>,
+    /// A config switches the check of host keys off.
+    pub(crate) check_off: bool,
+}
+
+/// Hosts in a row at most; more is a config that leads back to where it came from.
+const LONGEST: usize = 8;
+
+/// Resolves what `ProxyJump` or `-J` says, `[user@]host[:port]`s with commas between, nearest first: as with `ssh`, the first
+/// one's own `ProxyJump` counts, the others' does not.
+pub(crate) async fn resolve_jumps(words: &str, user: &UserFiles) -> Result<Through> {
+    Box::pin(jumps(words, user, 0)).await
+}
+
+async fn jumps(words: &str, user: &UserFiles, depth: usize) -> Result<Through> {
+    let mut through: Option<Through> = None;
+    for word in words.split(',').map(str::trim) {
+        if depth >= LONGEST {
+            return Err(Diagnostic::new(
+                Kind::Usage,
+                format!("the way to {word} leads through more than {LONGEST} hosts"),
+            )
+            .hint("does a ProxyJump of your ssh config lead back to where it came from?"));
+        }
+        let alias = resolve_alias(word, user).await?;
+        let inner = match (through.take(), &alias.jump) {
+            (Some(inner), _) => Some(inner),
+            (None, Some(more)) => Some(Box::pin(jumps(more, user, depth + 1)).await?),
+            (None, None) => None,
+        };
+        let mut reasons: Vec<String> = alias.reasons.iter().map(|why| format!("{why} of {word}")).collect();
+        let (mut check_off, mut before) = (alias.check_off, None);
+        if let Some(inner) = inner {
+            reasons.extend(inner.reasons);
+            check_off |= inner.check_off;
+            before = Some(Box::new(inner.jump));
+        }
+        let files = alias.identity_files.iter().map(|file| file.display().to_string());
+        through = Some(Through {
+            jump: Jump {
+                host: alias.host,
+                port: alias.port,
+                user: alias.user.unwrap_or_else(|| user.login.clone()),
+                identity_files: files.collect(),
+                identities_only: alias.identities_only,
+                jump: before,
+                unknown: serde_json::Map::new(),
+            },
+            reasons,
+            check_off,
+        });
+    }
+    through.ok_or_else(|| Diagnostic::new(Kind::Usage, format!("'{words}' names no host to go through")))
+}
+
+/// Resolves `[user@]host[:port]` as `ssh` would.
+///
+/// # Errors
+/// There is no `ssh` program, or it does not understand the config.
+pub(crate) async fn resolve_alias(destination: &str, user: &UserFiles) -> Result<Alias> {
     let plain = split(destination)?;
+    // What it says without any config is what the config does not say. `-v` tells whether a `Match exec` was run.
+    let (with, without) = tokio::join!(ask(&["-v"], &plain), ask(&["-F", "none"], &plain));
+    let (with, without) = (with?, without?);
+    if !with.status.success() {
+        let said = String::from_utf8_lossy(&with.stderr);
+        let words = said.lines().filter(|line| !line.starts_with("debug"));
+        return Err(Diagnostic::new(Kind::Usage, format!("ssh does not understand '{destination}'"))
+            .cause(words.collect::<Vec<_>>().join("\n")));
+    }
+    let ran = String::from_utf8_lossy(&with.stderr).contains("Executing command:");
+    let (with, without) = (String::from_utf8_lossy(&with.stdout), String::from_utf8_lossy(&without.stdout));
+    let mut alias = parse(&with, &without, &plain, user, kerberos().await);
+    if ran {
+        alias.reasons.push("Match exec".to_owned());
+    }
+    Ok(alias)
+}
+
+async fn ask(more: &[&str], plain: &Plain) -> Result<Output> {
     let mut command = Command::new("ssh");
-    command.arg("-G");
+    command.args(more).arg("-G");
     if let Some(port) = plain.port {
         command.arg("-p").arg(port.to_string());
     }
@@ -35,52 +127,72 @@ pub(crate) async fn resolve_alias(destination: &str, user: &crate::UserFiles) ->
         command.arg("-l").arg(user);
     }
     // `--` so that a destination can never be read as an option.
-    let output = match command.arg("--").arg(&plain.host).stdin(std::process::Stdio::null()).output().await {
-        Ok(output) => output,
+    command.arg("--").arg(&plain.host).stdin(Stdio::null()).kill_on_drop(true);
+    match command.output().await {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Alias {
-                host: plain.host,
-                port: plain.port.unwrap_or(22),
-                user: plain.user.unwrap_or_else(|| login.to_owned()),
-                identity_files: Vec::new(),
-                jump: None,
-            });
+            Err(Diagnostic::failure(format!("there is no ssh program to look '{}' up in your ssh config", plain.host))
+                .hint("install OpenSSH's client, or do without a jump host and --generic-use-ssh-config"))
         }
-        Err(e) => return Err(Error::failure("cannot start ssh to read your ssh config").caused_by(&e)),
-    };
-    if !output.status.success() {
-        return Err(Error::new(Kind::Usage, format!("ssh does not understand '{destination}'"))
-            .cause(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        Err(e) => Err(Diagnostic::failure("cannot start ssh to read your ssh config").caused_by(&e)),
+        Ok(output) => Ok(output),
     }
-    Ok(parse(&String::from_utf8_lossy(&output.stdout), plain, user))
 }
 
-fn parse(text: &str, plain: Plain, user: &crate::UserFiles) -> Alias {
-    let mut alias = Alias {
-        host: plain.host,
-        port: plain.port.unwrap_or(22),
-        user: plain.user.unwrap_or_else(|| user.login.clone()),
-        identity_files: Vec::new(),
-        jump: None,
+/// Whether there is a Kerberos ticket to log in with.
+async fn kerberos() -> bool {
+    let mut command = Command::new("klist");
+    command.arg("-s").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.status().await.is_ok_and(|status| status.success())
+}
+
+fn lines(text: &str) -> Vec<(String, String)> {
+    let pair = |line: &str| line.split_once(' ').map(|(key, value)| (key.to_ascii_lowercase(), value.to_owned()));
+    text.lines().filter_map(pair).collect()
+}
+
+fn parse(with: &str, without: &str, plain: &Plain, user: &UserFiles, kerberos: bool) -> Alias {
+    let (all, usual) = (lines(with), lines(without));
+    let said: Vec<(String, String)> =
+        all.iter().filter(|line| !usual.contains(line) && line.1 != "none").cloned().collect();
+    let one = |key: &str| all.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    let file = |path: &str| match path.strip_prefix("~/") {
+        Some(rest) => user.ssh_dir.parent().map(|home| home.join(rest)),
+        None => Some(PathBuf::from(path)),
     };
-    for line in text.lines() {
-        let Some((key, value)) = line.split_once(' ') else { continue };
-        match key {
-            "hostname" => value.clone_into(&mut alias.host),
-            "port" => alias.port = value.parse().unwrap_or(alias.port),
-            "user" => value.clone_into(&mut alias.user),
-            "identityfile" => {
-                let path = match value.strip_prefix("~/") {
-                    Some(rest) => user.ssh_dir.parent().map(|home| home.join(rest)),
-                    None => Some(PathBuf::from(value)),
-                };
-                alias.identity_files.extend(path.filter(|p| p.exists()));
-            }
-            "proxyjump" if value != "none" => alias.jump = Some(value.to_owned()),
-            _ => {}
+    let files = all.iter().filter(|(key, _)| key == "identityfile").filter_map(|(_, path)| file(path));
+    let mut reasons: Vec<String> = Vec::new();
+    for (option, _) in &said {
+        if let Some(why) = options::reason(option, kerberos)
+            && !reasons.contains(&why)
+        {
+            reasons.push(why);
         }
     }
-    alias
+    if all.iter().filter(|(key, _)| key == "identityfile").filter_map(|(_, path)| file(path)).any(|p| needs_openssh(&p))
+    {
+        reasons.push("a security key".to_owned());
+    }
+    // They are printed as they stand.
+    let tokens = |(key, path): &&(String, String)| key == "identityfile" && path.contains(['%', '$']);
+    if all.iter().any(|line| tokens(&line)) {
+        reasons.push("IdentityFile with tokens".to_owned());
+    }
+    let is = |option: &str, values: &[&str]| said.iter().any(|(o, v)| o == option && values.contains(&v.as_str()));
+    Alias {
+        host: one("hostname").unwrap_or(&plain.host).to_owned(),
+        port: one("port").and_then(|port| port.parse().ok()).or(plain.port).unwrap_or(22),
+        user: plain
+            .user
+            .clone()
+            .or_else(|| said.iter().find(|(option, _)| option == "user").map(|(_, user)| user.clone())),
+        identity_files: files.filter(|path| path.exists()).collect(),
+        identities_only: one("identitiesonly") == Some("yes"),
+        jump: one("proxyjump").filter(|jump| *jump != "none").map(str::to_owned),
+        reasons,
+        check_off: is("stricthostkeychecking", &["no", "off", "false"])
+            || is("nohostauthenticationforlocalhost", &["yes", "true"]),
+        said,
+    }
 }
 
 /// A destination taken apart.
@@ -92,9 +204,10 @@ struct Plain {
 
 fn split(destination: &str) -> Result<Plain> {
     let bad = || {
-        Error::new(Kind::Usage, format!("'{destination}' is not a host to jump through"))
+        Diagnostic::new(Kind::Usage, format!("'{destination}' is not a host to jump through"))
             .hint("give [user@]host[:port]; an IPv6 address with a port goes in brackets")
     };
+    let destination = destination.strip_prefix("ssh://").unwrap_or(destination);
     let (user, rest) = match destination.rsplit_once('@') {
         Some((user, rest)) => (Some(user.to_owned()), rest),
         None => (None, destination),
@@ -132,20 +245,32 @@ mod tests {
     }
 
     #[test]
-    fn what_ssh_says_wins() {
+    fn what_ssh_says_wins_and_what_it_always_says_is_no_reason() {
         let plain = split("gate").unwrap();
-        let user = crate::UserFiles {
+        let user = UserFiles {
             login: "me".into(),
             ssh_dir: "/home/me/.ssh".into(),
             known_hosts: vec![],
             agent_socket: None,
             docker_config: "/home/me/.docker".into(),
         };
-        let alias =
-            parse("user deploy\nhostname 192.0.2.1\nport 2200\nproxyjump none\nidentityfile /nowhere\n", plain, &user);
-        assert_eq!(
-            alias,
-            Alias { host: "192.0.2.1".into(), port: 2200, user: "deploy".into(), identity_files: vec![], jump: None }
+        let usual = "user me\nhostname gate\nport 22\nciphers a,b\nidentitiesonly no\nidentityfile ~/.ssh/id_rsa\n";
+        let with = "user deploy\nhostname 192.0.2.1\nport 2200\nciphers a,b\nidentitiesonly yes\nproxyjump none\n\
+                    identityfile /nowhere\n";
+        let alias = parse(with, usual, &plain, &user, false);
+        assert_eq!((alias.host.as_str(), alias.port, alias.user.as_deref()), ("192.0.2.1", 2200, Some("deploy")));
+        assert!(alias.identities_only && alias.identity_files.is_empty() && alias.jump.is_none());
+        assert_eq!((alias.reasons, alias.check_off), (vec![], false));
+        let alias = parse(usual, usual, &plain, &user, false);
+        assert_eq!((alias.user, alias.said), (None, vec![]), "nobody was named");
+        let alias = parse(
+            "hostname gate\nciphers a\nproxycommand nc %h %p\nstricthostkeychecking no\nnewer yes\n",
+            usual,
+            &plain,
+            &user,
+            false,
         );
+        assert_eq!(alias.reasons, ["Ciphers", "ProxyCommand", "newer"]);
+        assert!(alias.check_off);
     }
 }

@@ -1,40 +1,24 @@
 //! A connection that is verified and logged in: runs scripts, carries TCP streams.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use machine_templates::remote::Privilege;
-use russh::client::{self, Handle, Msg};
-use russh::keys::{PublicKey, PublicKeyOrCertificate};
-use russh::{ChannelMsg, ChannelStream, ChannelWriteHalf};
+use machine_templates::remote::{self, Privilege, Sent};
+use russh::client::{Handle, Msg};
+use russh::keys::PublicKey;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::Notify;
 
 use super::Target;
-use crate::{Error, Kind, Result};
-
-/// A TCP stream carried over SSH.
-pub(crate) type Tunnel = ChannelStream<Msg>;
+use super::gate::Gate;
+use super::link::{Link, Said, ToHost, Tunnel};
+use super::openssh::Master;
+use super::sudo;
+use crate::{Diagnostic, Kind, Result};
 
 /// Bytes read from the source and handed to the channel at a time. Pieces below 256 KiB leave the pipe half empty at
-/// 40 ms (measured in `research/crates.md` §1.1).
+/// 40 ms of round trip (measured).
 const PIECE: usize = 256 * 1024;
-
-/// The host-key check, run by russh before a byte of ours is sent.
-pub(crate) struct Gate {
-    pub(super) trust: super::Trust,
-    /// What the server showed.
-    pub(super) seen: Arc<Mutex<Option<PublicKey>>>,
-}
-
-impl client::Handler for Gate {
-    type Error = russh::Error;
-
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
-        *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(key.clone());
-        Ok(self.trust.accepts(key))
-    }
-}
 
 /// What a remote script reads from its standard input.
 pub(crate) enum Input<'a> {
@@ -79,9 +63,9 @@ impl Reply {
 /// One connection to one host. Cheap to share; ends when the last owner lets go.
 #[derive(Clone)]
 pub(crate) struct Connection {
-    handle: Arc<Handle<Gate>>,
+    link: Link,
     root: bool,
-    host_key: Arc<PublicKey>,
+    host_key: Option<Arc<PublicKey>>,
     display: String,
     user: String,
     /// Kept alive for as long as the stream through it is used.
@@ -89,10 +73,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(handle: Handle<Gate>, host_key: PublicKey, target: &Target, through: Option<Self>) -> Self {
+    fn new(link: Link, host_key: Option<PublicKey>, target: &Target, through: Option<Self>) -> Self {
         Self {
-            handle: Arc::new(handle),
-            host_key: Arc::new(host_key),
+            link,
+            host_key: host_key.map(Arc::new),
             root: target.user == "root",
             display: target.display(),
             user: target.user.clone(),
@@ -100,17 +84,26 @@ impl Connection {
         }
     }
 
+    pub(super) fn built_in(handle: Handle<Gate>, host_key: PublicKey, target: &Target, through: Option<Self>) -> Self {
+        Self::new(Link::BuiltIn(Arc::new(handle)), Some(host_key), target, through)
+    }
+
+    pub(super) fn of_openssh(master: Master, host_key: Option<PublicKey>, target: &Target) -> Self {
+        Self::new(Link::OpenSsh(Arc::new(master)), host_key, target, None)
+    }
+
     /// Whether the other side is gone.
     pub(crate) fn is_closed(&self) -> bool {
-        self.handle.is_closed()
+        self.link.is_closed()
     }
 
-    /// The key the host has shown, which was one of those trusted.
-    pub(crate) fn host_key(&self) -> &PublicKey {
-        &self.host_key
+    /// The key the host has shown, which was one of those trusted. `None` where the user's ssh config has a command of its
+    /// own that knows them.
+    pub(crate) fn host_key(&self) -> Option<&PublicKey> {
+        self.host_key.as_deref()
     }
 
-    /// The connection to the host it goes through.
+    /// The connection to the host it goes through, where the built-in client made both.
     pub(crate) fn through(&self) -> Option<&Self> {
         self.through.as_deref()
     }
@@ -122,17 +115,18 @@ impl Connection {
 
     /// Opens a TCP stream from the host to `host:port`.
     pub(crate) async fn open_tcp(&self, host: &str, port: u16) -> Result<Tunnel> {
-        let channel =
-            self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await.map_err(|e| {
-                Error::failure(format!("{} opens no connection to {}", self.display, super::address(host, port)))
-                    .caused_by(&e)
-            })?;
-        Ok(channel.into_stream())
+        self.link
+            .open_tcp(host, port)
+            .await
+            .map_err(|e| e.within(format!("{} opens no connection to {}", self.display, super::address(host, port))))
     }
 
     /// Opens a session channel for a terminal.
     pub(super) async fn session(&self) -> Result<russh::Channel<Msg>> {
-        self.handle.channel_open_session().await.map_err(|e| self.lost(&e))
+        match &self.link {
+            Link::BuiltIn(handle) => handle.channel_open_session().await.map_err(|e| self.lost(&e.to_string())),
+            Link::OpenSsh(_) => Err(Diagnostic::failure("a terminal over your own ssh is that ssh's to give")),
+        }
     }
 
     /// Runs a POSIX shell script as root. The script travels over standard input in front of `input`, so neither it nor
@@ -143,7 +137,7 @@ impl Connection {
     pub(crate) async fn run(&self, script: &str, input: Input<'_>, deadline: Duration) -> Result<Reply> {
         match tokio::time::timeout(deadline, self.run_unlimited(script, input)).await {
             Ok(reply) => reply,
-            Err(_) => Err(Error::new(
+            Err(_) => Err(Diagnostic::new(
                 Kind::Timeout,
                 format!("{} did not finish within {} s", self.display, deadline.as_secs()),
             )),
@@ -151,31 +145,33 @@ impl Connection {
     }
 
     async fn run_unlimited(&self, script: &str, input: Input<'_>) -> Result<Reply> {
-        // The marker tells our script's output from what a login shell's start-up files print.
-        let script = format!("echo {MARKER}\n{script}");
         let privilege = if self.root { Privilege::Root } else { Privilege::Sudo };
-        let command = machine_templates::remote::command(script.len(), privilege);
-        let channel = self.session().await?;
-        channel.exec(true, command).await.map_err(|e| self.lost(&e))?;
-        let (mut from_host, to_host) = channel.split();
+        let Sent { command, bytes } = remote::send(script, privilege);
+        let begun = Notify::new();
+        let (mut to_host, mut from_host) = self.link.exec(command).await.map_err(|e| self.lost(&e))?;
         let feed = async {
-            let result = feed(&to_host, script.as_bytes(), input).await;
+            let result = feed(&mut to_host, bytes, input, &begun).await;
             // A script that ends early closes its side; its exit code says why, the write error does not.
-            let _ = to_host.eof().await;
+            to_host.end().await;
             result
         };
         let collect = async {
-            let (mut out, mut err, mut code) = (Vec::new(), Vec::new(), None);
-            while let Some(message) = from_host.wait().await {
-                match message {
-                    ChannelMsg::Data { data } => out.extend_from_slice(&data),
-                    ChannelMsg::ExtendedData { data, ext: 1 } => err.extend_from_slice(&data),
-                    ChannelMsg::ExitStatus { exit_status } => code = Some(exit_status),
-                    ChannelMsg::ExitSignal { signal_name, .. } => {
-                        err.extend_from_slice(format!("ended by signal {signal_name:?}\n").as_bytes());
+            let (mut out, mut err, mut code, mut seen) = (Vec::new(), Vec::new(), None, false);
+            while let Some(said) = from_host.next().await {
+                match said {
+                    Said::Out(data) => {
+                        out.extend_from_slice(&data);
+                        if !seen && after_marker(&out).is_some() {
+                            seen = true;
+                            begun.notify_one();
+                        }
+                    }
+                    Said::Err(data) => err.extend_from_slice(&data),
+                    Said::Ended(with) => code = Some(with),
+                    Said::Killed(signal) => {
+                        err.extend_from_slice(format!("ended by signal {signal}\n").as_bytes());
                         code = Some(255);
                     }
-                    _ => {}
                 }
             }
             (out, err, code)
@@ -187,59 +183,80 @@ impl Connection {
             collected = &mut collect => (Ok(()), collected),
         };
         let Some(code) = code else {
-            let error =
-                Error::failure(format!("the connection to {} was lost while a script ran", self.display)).transient();
+            let error = Diagnostic::new(
+                Kind::Transient,
+                format!("the connection to {} was lost while a script ran", self.display),
+            );
             return Err(match fed {
                 Err(e) => error.cause(e.message),
                 Ok(()) => error,
             });
         };
-        fed.or_else(|e| if code == 0 { Err(e) } else { Ok(()) })?;
         let stderr = String::from_utf8_lossy(&err).into_owned();
-        let out = String::from_utf8_lossy(&out).into_owned();
-        let Some((_, stdout)) = out.split_once(&format!("{MARKER}\n")) else {
-            return Err(self.no_script(&out, &stderr));
+        let Some(stdout) = after_marker(&out) else {
+            return Err(self.no_script(code, &String::from_utf8_lossy(&out), &stderr));
         };
-        Ok(Reply { code, stdout: stdout.to_owned(), stderr })
+        fed.or_else(|e| if code == 0 { Err(e) } else { Ok(()) })?;
+        Ok(Reply { code, stdout: String::from_utf8_lossy(stdout).into_owned(), stderr })
     }
 
-    /// The script did not even begin: sudo, or a forced command, or no POSIX shell.
-    fn no_script(&self, stdout: &str, stderr: &str) -> Error {
+    /// The script did not even begin: sudo, or a forced command, or a start-up file that runs something else.
+    fn no_script(&self, code: u32, stdout: &str, stderr: &str) -> Diagnostic {
         let said = if stderr.trim().is_empty() { stdout.trim() } else { stderr.trim() };
+        let shell_ran = code == remote::NOT_OUR_SHELL;
         if !self.root
-            && (stderr.contains("sudo:")
-                || stderr.contains("not in the sudoers")
-                || stderr.contains("command not found"))
+            && let Some(error) = sudo::refusal(&self.user, &self.display, shell_ran, stdout, stderr)
         {
-            return Error::new(
-                Kind::Denied,
-                format!("user {} on {} cannot use sudo without a password", self.user, self.display),
-            )
-            .cause(said.to_owned())
-            .hint(format!(
-                "log in as root, or allow it on the host: echo '{} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/machine",
-                self.user
-            ));
+            return error;
         }
-        Error::failure(format!("{} did not run our script", self.display))
-            .cause(if said.is_empty() { "it said nothing".to_owned() } else { said.to_owned() })
-            .transient()
+        let lacks = |tool: &str| stderr.lines().any(|line| line.contains(tool) && line.contains("not found"));
+        if let Some(tool) = ["base64", "dd"].into_iter().find(|tool| lacks(&format!("{tool}:"))) {
+            return Diagnostic::failure(format!("the host lacks {tool}")).hint("install it on the host");
+        }
+        let kind = if code == remote::NOT_OUR_SHELL { Kind::Failure } else { Kind::Transient };
+        let error = Diagnostic::new(kind, format!("{} did not run our script", self.display));
+        let start_up = format!(
+            "look for what {}'s login shell runs before any command, also without a terminal: ~/.bashrc of bash, \
+             ~/.zshenv of zsh, ~/.config/fish/config.fish of fish, ~/.cshrc of csh",
+            self.user
+        );
+        if code == remote::NOT_OUR_SHELL {
+            return error
+                .cause("a start-up file, such as ~/.bashrc, starts another program that reads our input (nothing of it was run)")
+                .hint(start_up);
+        }
+        // What echoes its input has our whole script to say.
+        let last = said.lines().rev().map(|line| line.chars().take(200).collect::<String>());
+        let last = last.take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+        let error = if last.is_empty() { error.cause("it said nothing") } else { error.cause(last) };
+        error.hint(start_up)
     }
 
-    fn lost(&self, e: &russh::Error) -> Error {
-        Error::failure(format!("the connection to {} was lost", self.display)).caused_by(e).transient()
+    fn lost(&self, why: &str) -> Diagnostic {
+        Diagnostic::new(Kind::Transient, format!("the connection to {} was lost", self.display)).cause(why)
     }
 }
 
-/// First line of every script's output.
-const MARKER: &str = "machine-script-begins";
+/// How long a host may take to start our shell, sudo included.
+const BEGINNING: Duration = Duration::from_secs(60);
 
-async fn feed(to: &ChannelWriteHalf<Msg>, script: &[u8], input: Input<'_>) -> Result<()> {
-    let broken = |e: russh::Error| Error::failure("the host stopped reading").caused_by(&e).transient();
-    to.data_bytes(script.to_vec()).await.map_err(broken)?;
+/// What a script said, once it has begun.
+fn after_marker(out: &[u8]) -> Option<&[u8]> {
+    let marker = format!("{}\n", remote::BEGINS);
+    let at = out.windows(marker.len()).position(|window| window == marker.as_bytes())?;
+    out.get(at + marker.len()..)
+}
+
+async fn feed(to: &mut ToHost, script: Vec<u8>, input: Input<'_>, begun: &Notify) -> Result<()> {
+    let broken = |e: String| Diagnostic::new(Kind::Transient, "the host stopped reading").cause(e);
+    to.send(script).await.map_err(broken)?;
+    // Who reads instead of our shell shall see no data, a key least of all; nor wait for more for ever.
+    if !matches!(input, Input::Empty) && tokio::time::timeout(BEGINNING, begun.notified()).await.is_err() {
+        return Err(Diagnostic::new(Kind::Transient, "the host does not begin to run our script"));
+    }
     match input {
         Input::Empty => Ok(()),
-        Input::Bytes(bytes) => to.data_bytes(bytes.to_vec()).await.map_err(broken),
+        Input::Bytes(bytes) => to.send(bytes.to_vec()).await.map_err(broken),
         Input::Stream { from, sent } => {
             let mut total = 0;
             loop {
@@ -248,7 +265,7 @@ async fn feed(to: &ChannelWriteHalf<Msg>, script: &[u8], input: Input<'_>) -> Re
                     let n = from
                         .read_buf(&mut piece)
                         .await
-                        .map_err(|e| Error::failure("cannot read what is to be uploaded").caused_by(&e))?;
+                        .map_err(|e| Diagnostic::failure("cannot read what is to be uploaded").caused_by(&e))?;
                     if n == 0 {
                         break;
                     }
@@ -257,7 +274,7 @@ async fn feed(to: &ChannelWriteHalf<Msg>, script: &[u8], input: Input<'_>) -> Re
                     return Ok(());
                 }
                 total += piece.len() as u64;
-                to.data_bytes(piece).await.map_err(broken)?;
+                to.send(piece).await.map_err(broken)?;
                 sent(total);
             }
         }

@@ -1,5 +1,5 @@
-//! Reading the user's own known_hosts files. russh's helper knows no wildcards, negations or markers, and gives up at a
-//! key type that it cannot parse, so the matching is done here.
+//! Reading the user's own known_hosts files, in every form of sshd(8). russh's helper knows no wildcards, negations or
+//! markers, and gives up at a key type that it cannot parse, so the matching is done here.
 
 use std::path::PathBuf;
 
@@ -11,34 +11,86 @@ use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, KnownHosts, Marker}
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// Keys the host may show.
-    pub(crate) keys: Vec<PublicKey>,
-    /// Keys that must never be taken (`@revoked`).
+    pub(crate) keys: Vec<KnownKey>,
+    /// For another port than SSH's: keys of the plain name. As with `ssh`, one of them vouches for the host, but another
+    /// says nothing against it.
+    pub(crate) of_plain_name: Vec<PublicKey>,
+    /// Who may sign the host's certificate (`@cert-authority`).
+    pub(crate) authorities: Vec<PublicKey>,
+    /// Keys that must never be taken (`@revoked`), authorities' included.
     pub(crate) revoked: Vec<PublicKey>,
 }
 
-/// Looks `host` up in known_hosts files, in the form OpenSSH uses (`host`, or `[host]:port` for another port).
-/// Missing files and lines that cannot be read are passed over; `@cert-authority` lines are not used.
+/// One key of a host, and where the user wrote it down.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownKey {
+    /// The key.
+    pub(crate) key: PublicKey,
+    /// Which file.
+    pub(crate) file: PathBuf,
+    /// Which line of it, from 1.
+    pub(crate) line: usize,
+}
+
+impl Known {
+    /// The keys that the host may show: those of its name, else those of its plain name.
+    pub(crate) fn acceptable(&self) -> Vec<PublicKey> {
+        if self.keys.is_empty() {
+            return self.of_plain_name.clone();
+        }
+        self.keys.iter().map(|known| known.key.clone()).collect()
+    }
+
+    /// Whether some line vouches for this key.
+    pub(crate) fn vouches_for(&self, key: &PublicKey) -> bool {
+        let mut all = self.keys.iter().map(|known| &known.key).chain(&self.of_plain_name);
+        all.any(|known| known.key_data() == key.key_data())
+    }
+}
+
+/// The name of a host in known_hosts files: `host`, or `[host]:port` for another port than SSH's.
+pub(crate) fn name_in_known_hosts(host: &str, port: u16) -> String {
+    if port == 22 { host.to_ascii_lowercase() } else { format!("[{}]:{port}", host.to_ascii_lowercase()) }
+}
+
+/// Looks `host` up in known_hosts files, in the form OpenSSH uses. Missing files and lines that cannot be read are passed
+/// over.
 pub(crate) fn lookup_user_known_hosts(files: &[PathBuf], host: &str, port: u16) -> Known {
-    let name = if port == 22 { host.to_ascii_lowercase() } else { format!("[{}]:{port}", host.to_ascii_lowercase()) };
+    let (name, plain) = (name_in_known_hosts(host, port), name_in_known_hosts(host, 22));
     let mut known = Known::default();
     for file in files {
-        let Ok(text) = std::fs::read_to_string(file) else { continue };
-        collect(&text, &name, &mut known);
+        // Only comments and names may hold other bytes than ASCII: they must not hide the keys of the other lines.
+        let Ok(bytes) = std::fs::read(file) else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        collect(&text, &name, &mut |line, marker, key| match marker {
+            None => known.keys.push(KnownKey { key, file: file.clone(), line }),
+            Some(Marker::Revoked) => known.revoked.push(key),
+            Some(Marker::CertAuthority) => known.authorities.push(key),
+        });
+        if plain != name {
+            collect(&text, &plain, &mut |_, marker, key| match marker {
+                None => known.of_plain_name.push(key),
+                Some(Marker::Revoked) => known.revoked.push(key),
+                Some(Marker::CertAuthority) => known.authorities.push(key),
+            });
+        }
     }
-    known.keys.retain(|k| !known.revoked.iter().any(|r| r.key_data() == k.key_data()));
+    let revoked = |key: &PublicKey| known.revoked.iter().any(|r| r.key_data() == key.key_data());
+    known.keys.retain(|k| !revoked(&k.key));
+    known.of_plain_name.retain(|k| !revoked(k));
+    known.authorities.retain(|k| !revoked(k));
     known
 }
 
-fn collect(text: &str, name: &str, known: &mut Known) {
+/// Calls `found` for each line that is for `name`, with its number from 1.
+fn collect(text: &str, name: &str, found: &mut dyn FnMut(usize, Option<&Marker>, PublicKey)) {
     // Line by line: one bad line must not hide the others.
-    for entry in text.lines().filter_map(|line| KnownHosts::new(line).next()?.ok()) {
-        if !matches(&entry, name) {
-            continue;
-        }
-        match entry.marker() {
-            None => known.keys.push(entry.public_key().clone()),
-            Some(Marker::Revoked) => known.revoked.push(entry.public_key().clone()),
-            Some(Marker::CertAuthority) => {}
+    for (index, line) in text.lines().enumerate() {
+        // OpenSSH takes any run of blanks and tabs between the fields, the parser here one blank.
+        let line = line.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        let Some(Ok(entry)) = KnownHosts::new(&line).next() else { continue };
+        if matches(&entry, name) {
+            found(index + 1, entry.marker(), entry.public_key().clone());
         }
     }
 }
@@ -64,15 +116,28 @@ fn matches(entry: &Entry, name: &str) -> bool {
     }
 }
 
-/// `*` and `?`, as in sshd(8).
+/// `*` and `?`, as in sshd(8). Never more than pattern × text steps, whatever the pattern: who fails goes back to the last
+/// `*` alone.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => glob(rest, text) || text.split_first().is_some_and(|(_, t)| glob(pattern, t)),
-        (Some((b'?', p)), Some((_, t))) => glob(p, t),
-        (Some((a, p)), Some((b, t))) => a == b && glob(p, t),
-        _ => false,
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, t));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || Some(c) == text.get(t) => (p, t) = (p + 1, t + 1),
+            _ => match star {
+                Some((after, from)) => {
+                    star = Some((after, from + 1));
+                    (p, t) = (after, from + 1);
+                }
+                None => return false,
+            },
+        }
     }
+    pattern.iter().skip(p).all(|c| *c == b'*')
 }
 
 #[cfg(test)]
@@ -83,9 +148,17 @@ mod tests {
     const B: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
 
     fn keys(text: &str, name: &str) -> usize {
-        let mut known = Known::default();
-        collect(text, name, &mut known);
-        known.keys.len()
+        let mut count = 0;
+        collect(text, name, &mut |_, marker, _| count += usize::from(marker.is_none()));
+        count
+    }
+
+    fn lookup(text: &str, host: &str, port: u16) -> Known {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_hosts");
+        #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+        std::fs::write(&file, text).unwrap();
+        lookup_user_known_hosts(&[file], host, port)
     }
 
     #[test]
@@ -100,9 +173,63 @@ mod tests {
 
     #[test]
     fn markers() {
-        let mut known = Known::default();
-        collect(&format!("@revoked * {A}\n@cert-authority * {B}\n"), "web-1", &mut known);
-        assert_eq!((known.keys.len(), known.revoked.len()), (0, 1));
+        let known = lookup(&format!("@revoked * {A}\n@cert-authority * {B}\n"), "web-1", 22);
+        assert_eq!((known.keys.len(), known.revoked.len(), known.authorities.len()), (0, 1, 1));
+        let revoked = lookup(&format!("@cert-authority * {A}\nweb-1 {A}\n@revoked web-1 {A}\n"), "web-1", 22);
+        assert_eq!((revoked.keys.len(), revoked.authorities.len()), (0, 0), "what is revoked vouches for nothing");
+    }
+
+    #[test]
+    fn s4_the_plain_name_vouches_for_another_port_and_contradicts_nothing() {
+        let known = lookup(&format!("web-1 {A}\n"), "web-1", 2222);
+        let [a, b] = [A, B].map(|key| PublicKey::from_openssh(key).unwrap());
+        assert!(known.keys.is_empty() && known.vouches_for(&a) && !known.vouches_for(&b));
+        assert_eq!(known.acceptable(), std::slice::from_ref(&a));
+        let named = lookup(&format!("web-1 {A}\n[web-1]:2222 {B}\n"), "web-1", 2222);
+        assert_eq!(named.acceptable(), [b]);
+        assert!(named.vouches_for(&a), "as with ssh");
+        assert!(lookup(&format!("[web-1]:2222 {A}\n"), "web-1", 22).acceptable().is_empty(), "not the other way round");
+        let revoked = lookup(&format!("@revoked web-1 {A}\n[web-1]:2222 {A}\n"), "web-1", 2222);
+        assert!(!revoked.vouches_for(&a));
+    }
+
+    #[test]
+    fn patterns_are_matched_in_bounded_steps() {
+        for (pattern, text, fits) in [
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a*", "a", true),
+            ("*a", "ba", true),
+            ("*.example.org", "a.b.example.org", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*a*b", "xaxb", true),
+            ("*a*b", "xaxbx", false),
+            ("**?", "a", true),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+        }
+        // With one way back per star this would not end today.
+        assert!(!glob("*a".repeat(2000).as_bytes(), "a".repeat(1999).as_bytes()));
+    }
+
+    #[test]
+    fn blanks_and_tabs_between_fields() {
+        assert_eq!(keys(&format!("  web-1\t{}\n", A.replace(' ', "  ")), "web-1"), 1);
+        assert_eq!(keys(&format!("\tweb-1 {A}\ta\tcomment\r\n"), "web-1"), 1);
+    }
+
+    #[test]
+    fn s2_bytes_that_are_no_utf_8_hide_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_hosts");
+        let text = [b"web-2 ", B.as_bytes(), b" B\xfccher\nweb-1 ", A.as_bytes(), b"\n"].concat();
+        #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+        std::fs::write(&file, text).unwrap();
+        let known = lookup_user_known_hosts(std::slice::from_ref(&file), "web-1", 22);
+        assert_eq!(known.keys.iter().map(|k| (&k.file, k.line)).collect::<Vec<_>>(), [(&file, 2)]);
+        assert_eq!(lookup_user_known_hosts(&[file], "web-2", 22).keys.len(), 1);
     }
 
     #[test]

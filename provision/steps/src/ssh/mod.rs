@@ -1,25 +1,35 @@
 //! SSH: one connection per host, multiplexed, whose host key was verified before the first byte of ours.
 //!
 //! [`Target`] says where and as whom; [`Trust`] says which host keys are right; [`Connection`] runs scripts and carries
-//! TCP streams. No other module of the workspace knows russh.
+//! TCP streams. What carries it (`link`) is the built-in client, or the user's own OpenSSH where their config says what that
+//! client does not do (`options`), or where they ask for it. No other module of the workspace knows russh.
 
 mod config;
 mod connect;
 mod connection;
+mod gate;
 mod identity;
 mod known_hosts;
+mod link;
+mod login;
+mod openssh;
+mod options;
+mod refusal;
 mod session;
+mod sudo;
 mod trust;
 
-pub(crate) use config::resolve_alias;
-pub(crate) use connect::{Refusal, connect};
+pub(crate) use config::{Alias, resolve_alias, resolve_jumps};
+pub(crate) use connect::connect;
 pub(crate) use connection::{Connection, Input};
-pub(crate) use known_hosts::lookup_user_known_hosts;
+pub(crate) use identity::{Identity, needs_openssh};
+pub(crate) use known_hosts::{Known, lookup_user_known_hosts, name_in_known_hosts};
+pub(crate) use link::FORBIDDEN;
+pub(crate) use openssh::OpenSsh;
+pub(crate) use refusal::Refusal;
 pub(crate) use session::interactive;
 pub use session::{Keyboard, Pty};
 pub(crate) use trust::{Declared, Trust};
-
-use std::path::PathBuf;
 
 /// Where to log in, as whom, with which key.
 #[derive(Debug, Clone)]
@@ -36,6 +46,8 @@ pub(crate) struct Target {
     pub(crate) trust: Trust,
     /// A host to go through.
     pub(crate) jump: Option<Box<Self>>,
+    /// The user's own OpenSSH connects.
+    pub(crate) openssh: Option<OpenSsh>,
 }
 
 impl Target {
@@ -43,20 +55,17 @@ impl Target {
     pub(crate) fn display(&self) -> String {
         format!("{}@{}", self.user, address(&self.host, self.port))
     }
+
+    /// It, or the host on the way to it, that has this `host:port`.
+    pub(crate) fn at(&mut self, place: &str) -> Option<&mut Self> {
+        if address(&self.host, self.port) == place {
+            return Some(self);
+        }
+        self.jump.as_mut()?.at(place)
+    }
 }
 
 /// `host:port`, IPv6 in brackets.
 pub(crate) fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// Keys to offer, best first.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Identity {
-    /// Key files, tried first and in order. A file that must work stands alone.
-    pub(crate) files: Vec<PathBuf>,
-    /// Agent to ask for keys: all of its keys where `files` is empty, else only to sign for those files.
-    pub(crate) agent: Option<PathBuf>,
-    /// Missing or unreadable files are passed over (default keys, an ssh config's list).
-    pub(crate) lenient: bool,
 }

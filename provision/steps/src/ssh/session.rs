@@ -6,7 +6,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::Connection;
-use crate::{Error, Result};
+use crate::{Diagnostic, Result};
 
 /// What the caller's terminal sends.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub(crate) async fn interactive(
     out: &mut (dyn AsyncWrite + Send + Unpin),
     err: &mut (dyn AsyncWrite + Send + Unpin),
 ) -> Result<u32> {
-    let lost = |e: russh::Error| Error::failure("the SSH session was lost").caused_by(&e);
-    let local = |e: std::io::Error| Error::failure("cannot write the session's output").caused_by(&e);
+    let lost = |e: russh::Error| Diagnostic::failure("the SSH session was lost").caused_by(&e);
+    let local = |e: std::io::Error| Diagnostic::failure("cannot write the session's output").caused_by(&e);
     let channel = connection.session().await?;
     if let Some(pty) = pty {
         channel.request_pty(true, &pty.term, pty.columns, pty.rows, 0, 0, &[]).await.map_err(lost)?;
@@ -78,5 +78,5 @@ pub(crate) async fn interactive(
             },
         }
     }
-    code.ok_or_else(|| Error::failure("the SSH session was lost").cause("it ended without an exit code"))
+    code.ok_or_else(|| Diagnostic::failure("the SSH session was lost").cause("it ended without an exit code"))
 }

@@ -3,29 +3,79 @@
 use std::str::FromStr;
 
 use machine_host::ssh_key::{Pin, same};
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PublicKey};
+
+use crate::{Diagnostic, Kind};
 
 /// The keys a server may show. Empty: none, so that the connection ends after the key is known and before anything is said.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trust {
     /// Any of these.
     pub(crate) keys: Vec<PublicKey>,
+    /// Any key with a certificate for this host that one of these signed (`@cert-authority` in the user's known_hosts).
+    pub(crate) authorities: Vec<PublicKey>,
+    /// None of these, whoever else vouches for them: the user's known_hosts marks them `@revoked`.
+    pub(crate) revoked: Vec<PublicKey>,
+    /// The user's OpenSSH, where it is what connects, looks into the known_hosts files that its config names.
+    pub(crate) by_openssh: bool,
 }
 
 impl Trust {
     /// Exactly these keys.
     pub(crate) fn keys(keys: Vec<PublicKey>) -> Self {
-        Self { keys }
+        Self { keys, ..Self::default() }
     }
 
     /// Whether `key` is one of ours. Comments do not count.
     pub(crate) fn accepts(&self, key: &PublicKey) -> bool {
-        self.keys.iter().any(|k| same(k, key))
+        !self.is_revoked(key) && self.keys.iter().any(|k| same(k, key))
     }
 
-    /// Nothing is trusted yet.
+    /// Whether a certificate proves that its key is that of `host`, or why not: what OpenSSH's `sshkey_cert_check_host`
+    /// asks for. An empty list of names fits every host, and no name is a pattern; nothing may be "critical".
+    pub(crate) fn accepts_certificate(&self, certificate: &Certificate, host: &str) -> Result<(), String> {
+        let key = PublicKey::from(certificate.public_key().clone());
+        let signer = PublicKey::from(certificate.signature_key().clone());
+        if self.is_revoked(&key) || self.is_revoked(&signer) {
+            return Err("it, or who signed it, is marked @revoked".to_owned());
+        }
+        let authorities: Vec<_> = self.authorities.iter().map(|key| key.fingerprint(HashAlg::Sha256)).collect();
+        if !self.authorities.iter().any(|authority| same(authority, &signer)) {
+            return Err("who signed it is no @cert-authority of this host's".to_owned());
+        }
+        if certificate.cert_type() != CertType::Host {
+            return Err("it is a user's, not a host's".to_owned());
+        }
+        if matches!(certificate.signature().algorithm(), Algorithm::Rsa { hash: None } | Algorithm::Dsa) {
+            return Err("it is signed with SHA-1".to_owned());
+        }
+        certificate
+            .validate(&authorities)
+            .map_err(|_| "its time is over or has not come, or its signature is wrong")?;
+        let names = certificate.valid_principals();
+        if !names.is_empty() && !names.iter().any(|name| *name == host.to_ascii_lowercase()) {
+            return Err(format!("it is for {}", names.join(", ")));
+        }
+        if !certificate.critical_options().is_empty() {
+            return Err("it has critical options, which no host's may have".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether `key` must never be taken.
+    pub(crate) fn is_revoked(&self, key: &PublicKey) -> bool {
+        self.revoked.iter().any(|k| same(k, key))
+    }
+
+    /// No key is trusted yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Kinds of keys that may come with a certificate: where nobody's certificates count, the server is to show none.
+    pub(crate) fn certified_algorithms(&self) -> Vec<Algorithm> {
+        if self.authorities.is_empty() { Vec::new() } else { all_algorithms() }
     }
 
     /// Host-key algorithms to ask the server for: those of the keys we know come first, or the server would show another
@@ -66,7 +116,7 @@ fn all_algorithms() -> Vec<Algorithm> {
     all
 }
 
-/// What a user told us of a host key, in the words of `--generic-ssh-host-key` and `set --ssh-host-key`.
+/// What a user told us of a host key, when the machine was made or by `set --ssh-host-key`.
 #[derive(Debug, Clone)]
 pub(crate) enum Declared {
     /// Take what the host shows the first time, and that only from then on.
@@ -76,14 +126,14 @@ pub(crate) enum Declared {
 }
 
 impl FromStr for Declared {
-    type Err = crate::Error;
+    type Err = Diagnostic;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.trim() == "accept-new" {
             return Ok(Self::AcceptNew);
         }
         Pin::parse(text).map(Self::Pin).map_err(|e| {
-            crate::Error::new(crate::Kind::Usage, format!("'{text}' is not a host key"))
+            Diagnostic::new(Kind::Usage, format!("'{text}' is not a host key"))
                 .caused_by(&e)
                 .hint("give SHA256:… (from `ssh-keygen -lf`), a key line such as 'ssh-ed25519 AAAA…', or accept-new")
         })
@@ -117,6 +167,8 @@ mod tests {
         let key = PublicKey::from_openssh(KEY).unwrap();
         assert!(!Trust::default().accepts(&key));
         assert!(Trust::keys(vec![key.clone()]).accepts(&key));
+        let revoked = Trust { keys: vec![key.clone()], revoked: vec![key.clone()], ..Trust::default() };
+        assert!(!revoked.accepts(&key));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use machine_driver::Status;
-use machine_host::record::{Endpoint, EndpointKind, Record};
+use machine_host::record::{Endpoint, EndpointKind, Power, Record};
+use machine_host::tls::trust;
 
 use super::step;
 use crate::engine_state::{self, EngineState};
 use crate::step::Context;
 use crate::wait::{Probe, Wait, until};
-use crate::{Error, Outcome, Result, probe, watcher};
+use crate::{Diagnostic, Outcome, Result, probe, watcher};
 
 step! {
     /// The engine answers, and the record says at which address clients reach it.
@@ -39,10 +40,11 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     let mut warnings = Vec::new();
     learn(&mut cx.record, &state, &mut warnings);
     cx.save()?;
-    if let Some(text) = settle_endpoint(cx).await? {
+    if let Some(text) = choose_endpoint(cx).await? {
         warnings.push(text);
     }
-    cx.record.power = Some("running".to_owned());
+    settle_trust(cx).await?;
+    cx.record.power = Some(Power::Running);
     cx.save()?;
     Ok(if warnings.is_empty() { Outcome::Done } else { Outcome::Warned(warnings.join("; ")) })
 }
@@ -61,7 +63,7 @@ fn learn(record: &mut Record, state: &EngineState, warnings: &mut Vec<String>) {
 }
 
 /// Tries the engine's port from here; where nothing answers, clients go through the watcher. Says so where that is new.
-async fn settle_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
+async fn choose_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
     let Some(endpoint) = cx.record.endpoint.clone() else { return Ok(None) };
     let (direct, port) = direct(cx, &endpoint).await;
     let cancel = &cx.world.cancel;
@@ -83,7 +85,7 @@ async fn settle_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
         }
         Err(e) => e,
     };
-    let local = watcher::tunnel(cx.world, &cx.record, &cx.paths).await.map_err(|e: Error| {
+    let local = watcher::tunnel(cx.world, &cx.record, &cx.paths).await.map_err(|e: Diagnostic| {
         e.within(format!(
             "the engine runs, but {} is not reachable from here, and no tunnel could be set up",
             crate::ssh::address(&direct, port)
@@ -101,11 +103,23 @@ async fn settle_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
     )))
 }
 
+/// The engine shows the new certificate: nobody's but its own CA is trusted from now on.
+async fn settle_trust(cx: &Context<'_>) -> Result<()> {
+    let trusted = trust(&cx.paths)?;
+    let (true, Some(ca), Some(endpoint)) = (trusted.is_changing(), trusted.first(), &cx.record.endpoint) else {
+        return Ok(());
+    };
+    let asked = probe::version_under(ca, &endpoint.host, endpoint.port, &cx.paths, SLOW).await;
+    asked.map_err(|e| e.within("the engine does not show its new certificate"))?;
+    trusted.settle(&cx.paths)?;
+    Ok(())
+}
+
 /// A machine without an address of its own has its published ports carried here. Without them it is still a machine.
 async fn mend_watcher(cx: &Context<'_>) -> Option<String> {
     let mended = match cx.record.name.parse() {
         Ok(name) => watcher::mend(cx.world, &name).await,
-        Err(e) => Err(Error::from(e)),
+        Err(e) => Err(Diagnostic::from(e)),
     };
     mended.err().map(|e| format!("published ports are not forwarded to this computer: {e} ({})", e.root_cause()))
 }
@@ -118,7 +132,7 @@ async fn direct(cx: &Context<'_>, endpoint: &Endpoint) -> (String, u16) {
     }
     let said = async {
         let context = cx.driver_context_unasked().await?;
-        Ok::<_, Error>(cx.driver()?.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await?)
+        cx.driver()?.inspect(&context, &cx.record.driver.settings, &cx.record.driver.machine).await
     };
     let ssh = cx.record.ssh.as_ref().map(|ssh| ssh.host.clone()).unwrap_or_default();
     match said.await {

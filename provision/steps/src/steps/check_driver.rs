@@ -11,7 +11,7 @@ step! {
 
 async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     let driver = cx.driver()?;
-    let context = cx.driver_context(cx.resumed).await?;
-    driver.check(&context, &cx.record.driver.settings).await.map_err(|e| cx.of_driver(e))?;
+    let context = cx.driver_context(cx.exists()).await?;
+    driver.check(&context, &cx.record.driver.settings).await?;
     Ok(Outcome::Done)
 }

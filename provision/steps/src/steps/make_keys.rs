@@ -1,5 +1,6 @@
 //! The SSH key that opens the machine, the host key that is injected, and the CA.
 
+use machine_driver::HostKeySupport;
 use machine_host::ssh_key;
 
 use super::step;
@@ -14,12 +15,12 @@ step! {
 async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     cx.world.store.ensure_ca_at(&cx.world.ca, cx.record.tls_key)?;
     let mut made = false;
-    let driver = cx.driver()?.describe();
-    if driver.ssh && !cx.paths.key().exists() {
+    let driver = cx.driver()?.description();
+    if driver.origin.has_host() && !cx.paths.key().exists() {
         ssh_key::generate(&format!("machine {}", cx.record.name))?.write(&cx.paths.key())?;
         made = true;
     }
-    if cx.driver()?.describe().injects_host_key
+    if driver.host_key == HostKeySupport::Injected
         && !cx.paths.known_hosts().exists()
         && !cx.paths.injected_host_key().exists()
     {

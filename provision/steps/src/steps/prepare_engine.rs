@@ -1,7 +1,7 @@
 //! The engine bundle is ready here before anything is paid for.
 
 use super::step;
-use crate::bundle;
+use crate::bundle::{self, Target};
 use crate::step::Context;
 use crate::{Outcome, Result};
 
@@ -12,10 +12,10 @@ step! {
 
 async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     // An existing host has not been asked yet what it is, and a machine of driver none gets no engine.
-    if !cx.driver()?.describe().injects_host_key {
+    if !cx.driver()?.description().origin.is_made() {
         bundle::check_source(cx)?;
         return Ok(Outcome::AlreadySo);
     }
-    bundle::wanted(cx).await?;
+    bundle::wanted(cx, &Target::Recorded).await?;
     Ok(Outcome::Done)
 }

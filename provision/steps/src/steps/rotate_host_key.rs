@@ -14,7 +14,7 @@ use crate::script::{run_script, said};
 use crate::ssh::{self, Connection, Input, Refusal, Target, Trust};
 use crate::step::Context;
 use crate::wait::{Probe, Wait, until};
-use crate::{Error, Outcome, Result};
+use crate::{Diagnostic, Outcome, Result};
 
 step! {
     /// The host shows a key that only it has.
@@ -55,7 +55,7 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
     for file in [cx.paths.injected_host_key(), cx.paths.injected_host_key().with_extension("pub")] {
         match std::fs::remove_file(&file) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::failure(format!("cannot remove {}", file.display())).caused_by(&e));
+                return Err(Diagnostic::failure(format!("cannot remove {}", file.display())).caused_by(&e));
             }
             _ => {}
         }
@@ -72,9 +72,9 @@ async fn patiently(cx: &Context<'_>, target: &Target) -> Result<Connection> {
         match ssh::connect(target).await {
             Ok(connection) => Probe::Now(connection),
             Err(refusal @ (Refusal::Unreachable(_) | Refusal::ChangedHostKey { .. })) => {
-                Probe::NotYet(explain(refusal, &cx.record.name))
+                Probe::NotYet(explain(cx.world, &cx.record, refusal))
             }
-            Err(refusal) => Probe::Never(explain(refusal, &cx.record.name)),
+            Err(refusal) => Probe::Never(explain(cx.world, &cx.record, refusal)),
         }
     })
     .await

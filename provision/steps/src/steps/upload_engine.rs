@@ -7,15 +7,19 @@ use machine_templates::remote::{CheckBundle, UnpackBundle, lines, sums};
 use tokio::io::BufReader;
 
 use super::step;
-use crate::bundle::{self, Wanted};
+use crate::bundle::{self, Target, Wanted};
 use crate::script::run_script;
 use crate::ssh::Input;
 use crate::step::Context;
-use crate::{Error, Outcome, Result};
+use crate::{Diagnostic, Outcome, Result};
 
 step! {
     /// The bundle lies in `/opt/machine/engine/<digest>`.
-    UploadEngine, "upload-engine", "uploading the engine"
+    UploadEngine {
+        /// The engine.
+        target: Target,
+    },
+    "upload-engine", "uploading the engine"
 }
 
 /// Programs that can say their version, with the word that makes them.
@@ -32,8 +36,9 @@ const CHECKS: &[(&str, &str)] = &[
 /// Slow lines exist: 100 MB at 1 Mbit/s takes a quarter of an hour.
 const DEADLINE: Duration = Duration::from_secs(3600);
 
-async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
-    let Wanted::Bundle(bundle) = bundle::wanted(cx).await? else { return Ok(Outcome::AlreadySo) };
+async fn run(step: &UploadEngine, cx: &mut Context<'_>) -> Result<Outcome> {
+    super::check_host::unless_checked(&step.target, cx).await?;
+    let Wanted::Bundle(bundle) = bundle::wanted(cx, &step.target).await? else { return Ok(Outcome::AlreadySo) };
     let remote = cx.remote().await?;
     let manifest = &bundle.manifest;
     let sums = sums(manifest.components.iter().map(|c| (c.path.as_str(), c.sha256.as_str())));
@@ -53,11 +58,11 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
 async fn open(bundle: &Bundle) -> Result<(BufReader<tokio::fs::File>, u64)> {
     let path = bundle.archive();
     let unreadable = |e: std::io::Error| {
-        Error::failure(format!("cannot read {}", path.display()))
+        Diagnostic::failure(format!("cannot read {}", path.display()))
             .caused_by(&e)
-            .hint("`machine bundle verify` checks the bundles here; `machine bundle build --refresh` makes one anew")
+            .hint("`machine bundle verify` checks the bundles here; `machine bundle build --refresh` makes a new one")
     };
-    let file = tokio::fs::File::open(&path).await.map_err(unreadable)?;
+    let file = tokio::fs::File::from_std(machine_base::files::open(&path).map_err(unreadable)?);
     let size = file.metadata().await.map_err(unreadable)?.len();
     Ok((BufReader::with_capacity(1 << 20, file), size))
 }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::ssh::Connection;
-use crate::{Error, Result};
+use crate::{Diagnostic, Result};
 
 /// Time to find a connection to the host, and again for the host to connect on.
 const OPEN: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ pub(super) enum To {
 
 /// Carries one connection until both sides are done.
 pub(super) async fn carry(local: TcpStream, mut link: Link, to: To) -> Result<()> {
-    let lost = || Error::failure("the host is not connected");
+    let lost = || Diagnostic::failure("the host is not connected");
     let host = match timeout(OPEN, link.wait_for(Option::is_some)).await {
         Ok(Ok(host)) => host.clone().ok_or_else(lost)?,
         _ => return Err(lost()),
@@ -56,8 +56,9 @@ pub(super) async fn carry(local: TcpStream, mut link: Link, to: To) -> Result<()
         To::Port(address, port) => (address.as_str(), *port),
     };
     let opened = timeout(OPEN, host.connection.open_tcp(address, port)).await;
-    let silent =
-        || Error::failure(format!("the host does not connect to its port {port} (does a firewall there drop it?)"));
+    let silent = || {
+        Diagnostic::failure(format!("the host does not connect to its port {port} (does a firewall there drop it?)"))
+    };
     let opened = opened.unwrap_or_else(|_| Err(silent()));
     if let To::Engine = to {
         let why = opened.as_ref().err().map(describe);
@@ -69,10 +70,17 @@ pub(super) async fn carry(local: TcpStream, mut link: Link, to: To) -> Result<()
     let (from_local, to_local) = local.into_split();
     let (from_host, to_host) = tokio::io::split(remote);
     let both = tokio::try_join!(pump(from_local, to_host, None), pump(from_host, to_local, Some(&host.stalled)));
-    both.map(drop).map_err(|e| Error::failure("a carried connection broke").caused_by(&e))
+    both.map(drop).map_err(|e| {
+        let broken = Diagnostic::failure("a carried connection broke").caused_by(&e);
+        // The user's OpenSSH tells only now that the host would not connect.
+        if let (To::Engine, std::io::ErrorKind::ConnectionAborted) = (&to, e.kind()) {
+            *host.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(describe(&broken));
+        }
+        broken
+    })
 }
 
-fn describe(e: &Error) -> String {
+fn describe(e: &Diagnostic) -> String {
     if e.causes.is_empty() { e.to_string() } else { format!("{e}: {}", e.root_cause()) }
 }
 

@@ -6,7 +6,7 @@ use machine_host::lock::{Holder, Lock};
 use machine_host::name::HostName;
 
 use crate::wait::{Probe, Wait, until};
-use crate::{Error, Result, World};
+use crate::{Diagnostic, Result, World};
 
 /// A watcher that has not let go by then does not hear.
 const POLITE: Duration = Duration::from_secs(4);
@@ -22,7 +22,7 @@ pub(super) async fn end(world: &World, name: &HostName) -> Result<()> {
     until(wait, || {
         let look = || -> Result<Probe<()>> {
             let Some(holder) = locks.holder(&lock)? else { return Ok(Probe::Now(())) };
-            let not_yet = Probe::NotYet(Error::failure(holder.to_string()));
+            let not_yet = Probe::NotYet(Diagnostic::failure(holder.to_string()));
             match &told {
                 Some((known, since)) if *known == holder => {
                     if since.elapsed() >= POLITE {
@@ -85,7 +85,7 @@ fn pid(holder: &Holder) -> Option<rustix::process::Pid> {
 fn judge(sent: rustix::io::Result<()>, holder: &Holder) -> Result<()> {
     match sent {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(e) => Err(Error::failure(format!("process {} cannot be ended", holder.pid)).caused_by(&e)),
+        Err(e) => Err(Diagnostic::failure(format!("process {} cannot be ended", holder.pid)).caused_by(&e)),
     }
 }
 
@@ -96,7 +96,7 @@ fn signal(world: &World, lock: &Lock, holder: &Holder, _hard: bool) -> Result<()
         return Ok(());
     }
     let ended = std::process::Command::new("taskkill").args(["/F", "/PID", &holder.pid.to_string()]).output();
-    ended.map(drop).map_err(|e| Error::failure(format!("process {} cannot be ended", holder.pid)).caused_by(&e))
+    ended.map(drop).map_err(|e| Diagnostic::failure(format!("process {} cannot be ended", holder.pid)).caused_by(&e))
 }
 
 fn still_holds(world: &World, lock: &Lock, holder: &Holder) -> Result<bool> {

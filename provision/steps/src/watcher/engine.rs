@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::published::Published;
-use crate::{Error, Result, probe};
+use crate::{Diagnostic, Result, probe};
 
 /// What changes the list: <https://docs.docker.com/reference/api/engine/version/v1.45/#tag/System/operation/SystemEvents>.
 const FILTERS: &str =
@@ -18,12 +18,12 @@ const FILTERS: &str =
 const ANSWER: Duration = Duration::from_secs(15);
 /// The stream of events is opened anew after this time, lest a silent fault hide for ever.
 const ROUND: Duration = Duration::from_secs(600);
-/// Events come in flocks; the list is asked for once they have settled.
+/// Events come in flocks; the list is asked for once they have stopped coming.
 const SETTLE: Duration = Duration::from_millis(80);
-/// A flock that never settles.
+/// A flock that never ends.
 const FLOCK: Duration = Duration::from_secs(1);
-/// A longer list is not read.
-const LONGEST: usize = 64 << 20;
+/// A longer list is not read: that of a thousand containers, with what they publish, has a quarter of that.
+const LONGEST: usize = 4 << 20;
 
 /// Follows the engine: a list at once, and one after each change, until the first error.
 #[derive(Debug)]
@@ -80,16 +80,19 @@ async fn follow(paths: &MachinePaths, port: u16, tell: &mpsc::Sender<Result<Publ
 }
 
 async fn list(client: &Client, base: &str) -> Result<Published> {
-    let failed = |e: &reqwest::Error| Error::failure("the engine does not list its containers").caused_by(e);
+    let failed = |e: &reqwest::Error| Diagnostic::failure("the engine does not list its containers").caused_by(e);
     let mut reply = ask(client.get(format!("{base}/containers/json")).timeout(ANSWER)).await?;
     let mut bytes = Vec::new();
     while let Some(piece) = reply.chunk().await.map_err(|e| failed(&e))? {
         bytes.extend_from_slice(&piece);
         if bytes.len() > LONGEST {
-            return Err(Error::failure("the engine's list of containers has no end"));
+            return Err(Diagnostic::failure(format!(
+                "the engine's list of containers is longer than {} MiB",
+                LONGEST >> 20
+            )));
         }
     }
-    Published::parse(&bytes).ok_or_else(|| Error::failure("the engine's list of containers is no list"))
+    Published::parse(&bytes).ok_or_else(|| Diagnostic::failure("the engine's list of containers is malformed"))
 }
 
 /// Waits for a piece of the stream. What is in it does not matter: it is asked for only what changes the list.
@@ -98,12 +101,12 @@ async fn event(events: &mut Response) -> Result<bool> {
     match events.chunk().await {
         Ok(piece) => Ok(piece.is_some()),
         Err(e) if e.is_timeout() => Ok(false),
-        Err(e) => Err(Error::failure("the engine's events broke off").caused_by(&e)),
+        Err(e) => Err(Diagnostic::failure("the engine's events broke off").caused_by(&e)),
     }
 }
 
 async fn ask(request: RequestBuilder) -> Result<Response> {
-    let silent = || Error::failure("the engine does not answer");
+    let silent = || Diagnostic::failure("the engine does not answer");
     match timeout(ANSWER, request.send()).await {
         Ok(reply) => reply.and_then(Response::error_for_status).map_err(|e| silent().caused_by(&e)),
         Err(_) => Err(silent().cause(format!("no answer within {} s", ANSWER.as_secs()))),

@@ -2,11 +2,14 @@
 //! surprise us, and what one container says strangely hides no other.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::state::{Forward, Reason, Refusal};
+use super::state::{Forward, MOST, Reason, Refusal};
 
 /// What is wanted of this computer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,8 +23,7 @@ pub(super) struct Published {
 impl Published {
     /// Reads the answer to `GET /containers/json`. `None`: it is no list at all.
     pub(super) fn parse(list: &[u8]) -> Option<Self> {
-        let Ok(Value::Array(containers)) = serde_json::from_slice(list) else { return None };
-        let mut ports: Vec<Port> = containers.iter().flat_map(ports).collect();
+        let mut ports = serde_json::Deserializer::from_slice(list).deserialize_seq(AllPorts).ok()?;
         // A port on all addresses comes before the same port on one of them, and the order is always the same.
         ports.sort();
         ports.dedup();
@@ -38,6 +40,7 @@ impl Published {
         let Port { number, protocol, address, container, .. } = port;
         let reason = match protocol.as_str() {
             "tcp" => match self.wanted.get(&number) {
+                None if self.wanted.len() >= MOST => Reason::TooMany,
                 None => {
                     let host = address.to_string();
                     self.wanted.insert(number, Forward { port: number, container, host, host_port: number });
@@ -63,6 +66,27 @@ struct Port {
     reach: u8,
     address: IpAddr,
     container: String,
+}
+
+/// Reads one container after the other: as a tree the whole list would take many times its length.
+struct AllPorts;
+
+impl<'de> Visitor<'de> for AllPorts {
+    type Value = Vec<Port>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of containers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Port>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(text) = list.next_element::<&RawValue>()? {
+            if let Ok(container) = serde_json::from_str(text.get()) {
+                all.extend(ports(&container));
+            }
+        }
+        Ok(all)
+    }
 }
 
 fn ports(container: &Value) -> Vec<Port> {
@@ -168,6 +192,15 @@ mod tests {
         assert_eq!(published.refusals, [refusal(82, "0123456789ab", Reason::Other("quic".into()))]);
         assert_eq!(Published::parse(b"{\"message\":\"no\"}"), None);
         assert_eq!(Published::parse(b""), None);
+    }
+
+    #[test]
+    fn a4_no_more_ports_are_wanted_than_one_process_can_carry() {
+        let ports: Vec<Value> = (1..=65_535).map(|n| json!({"PublicPort": n, "Type": "tcp"})).collect();
+        let published = parse(&json!([{"Names": ["/all"], "Ports": ports}]));
+        assert_eq!(published.wanted.len(), MOST);
+        assert_eq!(published.refusals.len(), 65_535 - MOST);
+        assert_eq!(published.refusals[0], refusal(1001, "all", Reason::TooMany));
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -1,6 +1,7 @@
 //! What the watcher does all day: keep SSH up, listen for what the engine publishes, write down what is carried.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use machine_host::name::HostName;
 use machine_host::paths::MachinePaths;
 use machine_host::record::EndpointKind;
+use machine_host::store::Store;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -15,15 +17,15 @@ use super::carry::{Host, Link, To};
 use super::engine::Follower;
 use super::listen::Listener;
 use super::published::Published;
-use super::state::{Forward, Forwards, Reason, Refusal};
+use super::state::{Forward, Forwards, MOST, Reason, Refusal};
 use crate::ssh::Connection;
 use crate::wait::{Probe, Wait, cancelled, until};
-use crate::{Error, Kind, Result, World, reach};
+use crate::{Diagnostic, Kind, Result, World, reach};
 
 /// How long the first connection is tried for: whoever started us waits.
 const FIRST: Duration = Duration::from_secs(10);
-/// How long a lost connection is tried for before the watcher ends.
-const LOST: Duration = Duration::from_secs(30);
+/// The longest rest between two tries to connect again. They begin at [`TICK`] and grow.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 /// How often everything is looked at that tells nobody when it changes: SSH, the machine's folder.
 const TICK: Duration = Duration::from_secs(1);
 /// How often ports that were taken are tried again.
@@ -46,7 +48,7 @@ pub(super) async fn serve(world: &World, name: &HostName) -> Result<()> {
     }
 }
 
-/// Connects, follows the engine, and connects again, until SSH stays lost.
+/// Connects, follows the engine, and connects again, for as long as the machine is there.
 async fn hold(
     world: &World,
     name: &HostName,
@@ -54,16 +56,15 @@ async fn hold(
     board: &mut Board,
     link: &watch::Sender<Option<Host>>,
 ) -> Result<()> {
-    let mut patience = FIRST;
+    let (mut connection, mut engine_port) = connect(world, name, paths).await?;
     loop {
-        let (connection, engine_port) = connect(world, name, paths, patience).await?;
-        patience = LOST;
         let host = Host { connection, engine_port, stalled: Arc::new(Notify::new()), refused: Arc::default() };
         link.send_replace(Some(host.clone()));
-        if let Lane::Lost = follow(board, paths, &host).await? {
+        if let Lane::Lost = follow(board, paths, &host).await {
             link.send_replace(None);
-            board.trouble(&Error::failure("the SSH connection was lost; connecting again"))?;
+            board.trouble(&Diagnostic::failure("the SSH connection was lost; connecting again"));
         }
+        (connection, engine_port) = connect_again(world, name, paths, board).await?;
     }
 }
 
@@ -75,35 +76,54 @@ enum Lane {
     Stalled,
 }
 
-async fn connect(
+/// The first connection: whoever started us waits for it, and is told why there is none.
+async fn connect(world: &World, name: &HostName, paths: &MachinePaths) -> Result<(Connection, u16)> {
+    let what = format!("SSH to machine \"{name}\"");
+    let wait = Wait { what: &what, deadline: FIRST, every: TICK, cancel: &world.cancel };
+    until(wait, || connect_once(world, name, paths)).await
+}
+
+/// Connects again, however long it takes: whoever uses the ports may never call us.
+async fn connect_again(
     world: &World,
     name: &HostName,
     paths: &MachinePaths,
-    patience: Duration,
+    board: &mut Board,
 ) -> Result<(Connection, u16)> {
-    let what = format!("SSH to machine \"{name}\"");
-    let wait = Wait { what: &what, deadline: patience, every: TICK, cancel: &world.cancel };
-    until(wait, || async {
-        // Read anew each time: a restart may have changed the address.
-        let record = match world.store.read(name) {
-            Ok(record) => record,
-            Err(e) => return Probe::Never(e.into()),
-        };
-        let port = match super::endpoint(&record) {
-            Ok(endpoint) => endpoint.host_port,
-            Err(e) => return Probe::Never(e),
-        };
-        match reach::connect(world, &record, paths).await {
-            Ok(connection) => Probe::Now((connection, port)),
-            Err(e) if e.transient => Probe::NotYet(e),
-            Err(e) => Probe::Never(e),
+    let mut rest = TICK;
+    loop {
+        match connect_once(world, name, paths).await {
+            Probe::Now(connected) => return Ok(connected),
+            Probe::Never(e) => return Err(e),
+            Probe::NotYet(e) => {
+                let lost = "the SSH connection was lost, and there is no other yet";
+                board.trouble(&Diagnostic::failure(lost).cause(e.root_cause()));
+            }
         }
-    })
-    .await
+        board.rest(rest).await;
+        rest = (rest * 2).min(LONGEST_REST);
+    }
+}
+
+async fn connect_once(world: &World, name: &HostName, paths: &MachinePaths) -> Probe<(Connection, u16)> {
+    // Read anew each time: a restart may have changed the address.
+    let record = match world.store.read(name) {
+        Ok(record) => record,
+        Err(e) => return Probe::Never(e.into()),
+    };
+    let port = match super::endpoint(&record) {
+        Ok(endpoint) => endpoint.host_port,
+        Err(e) => return Probe::Never(e),
+    };
+    match reach::connect(world, &record, paths).await {
+        Ok(connection) => Probe::Now((connection, port)),
+        Err(e) if e.kind.is_transient() => Probe::NotYet(e),
+        Err(e) => Probe::Never(e),
+    }
 }
 
 /// Keeps the listeners as the engine's list says, for as long as this SSH connection serves.
-async fn follow(board: &mut Board, paths: &MachinePaths, host: &Host) -> Result<Lane> {
+async fn follow(board: &mut Board, paths: &MachinePaths, host: &Host) -> Lane {
     let mut follower = Some(Follower::start(paths.clone(), board.state.engine_port));
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -111,28 +131,30 @@ async fn follow(board: &mut Board, paths: &MachinePaths, host: &Host) -> Result<
     loop {
         tokio::select! {
             heard = next(&mut follower) => match heard {
-                Some(Ok(list)) => board.show(list).await?,
+                Some(Ok(list)) => board.show(list).await,
                 Some(Err(e)) => {
                     follower = None;
                     let why = host.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                    board.trouble(&why.map_or(e, Error::failure))?;
+                    board.trouble(&why.map_or(e, Diagnostic::failure));
                 }
                 // Its round is over; the next tick begins another.
                 None => follower = None,
             },
             _ = tick.tick() => {
                 if host.connection.is_closed() {
-                    return Ok(Lane::Lost);
+                    return Lane::Lost;
                 }
                 if follower.is_none() {
                     follower = Some(Follower::start(paths.clone(), board.state.engine_port));
                 }
                 if board.has_taken() && tried.elapsed() >= TAKEN {
                     tried = Instant::now();
-                    board.settle().await?;
+                    board.listen().await;
                 }
+                // What could not be written down before, on a full disk.
+                board.write();
             }
-            () = host.stalled.notified() => return Ok(Lane::Stalled),
+            () = host.stalled.notified() => return Lane::Stalled,
         }
     }
 }
@@ -155,11 +177,43 @@ async fn no_more(world: &World, name: &HostName) {
     }
 }
 
+/// Ports of this computer at which clients of other machines of the store find them: a host that has one of them published
+/// must not get what is meant for those.
+pub(super) fn promised(store: &Store, but: &HostName) -> BTreeSet<u16> {
+    let here = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let mut ports = BTreeSet::new();
+    let names = store.names().unwrap_or_default();
+    // One that cannot be read promises nothing that could be known.
+    for record in names.iter().filter(|name| *name != but).filter_map(|name| store.read(name).ok()) {
+        ports.extend(record.endpoint.filter(|endpoint| here(&endpoint.host)).map(|endpoint| endpoint.port));
+        ports.extend(record.ssh.filter(|ssh| here(&ssh.host)).map(|ssh| ssh.port));
+    }
+    ports
+}
+
+/// Listens on a port of the system's choice that is promised to nobody.
+async fn any_but(promised: &BTreeSet<u16>, link: &Link) -> Result<Listener> {
+    let none = || Diagnostic::failure("no port of 127.0.0.1 can be listened on");
+    // Held until another is found, or the system would choose it again.
+    let mut unfit = Vec::new();
+    loop {
+        let listener = Listener::open(0, To::Engine, link.clone()).await.map_err(|e| none().caused_by(&e))?;
+        if !promised.contains(&listener.port) {
+            return Ok(listener);
+        }
+        unfit.push(listener);
+    }
+}
+
 /// The listeners, and what is written down about them.
 struct Board {
+    store: Store,
+    name: HostName,
     path: PathBuf,
     state: Forwards,
     written: Option<Forwards>,
+    /// Ports below this one are not taken.
+    lowest: u16,
     published: Published,
     open: BTreeMap<u16, (Forward, Listener)>,
     link: Link,
@@ -173,49 +227,52 @@ impl Board {
         let endpoint = super::endpoint(&record)?;
         let known = Some(endpoint.port).filter(|_| endpoint.kind == EndpointKind::Tunnel);
         let last = Forwards::read(&paths.forwards()).map(|old| old.engine_port);
+        let promised = promised(&world.store, name);
+        let last = last.filter(|port| !promised.contains(port));
         let mut engine = None;
-        for port in [known, last, Some(0)].into_iter().flatten() {
-            match Listener::open(port, To::Engine, link.clone()).await {
-                Ok(listener) => {
-                    engine = Some(listener);
-                    break;
-                }
-                Err(e) if port == 0 => {
-                    return Err(Error::failure("no port of 127.0.0.1 can be listened on").caused_by(&e));
-                }
-                Err(_) => {}
+        for port in [known, last].into_iter().flatten() {
+            if let Ok(listener) = Listener::open(port, To::Engine, link.clone()).await {
+                engine = Some(listener);
+                break;
             }
         }
-        let engine = engine.ok_or_else(|| Error::failure("no port of 127.0.0.1 can be listened on"))?;
+        let engine = match engine {
+            Some(engine) => engine,
+            None => any_but(&promised, &link).await?,
+        };
         let state = Forwards {
             pid: std::process::id(),
             version: world.version.clone(),
             engine_port: engine.port,
             ..Forwards::default()
         };
-        let mut board = Self {
+        let board = Self {
+            store: world.store.clone(),
+            name: name.clone(),
             path: paths.forwards(),
             state,
             written: None,
+            lowest: if record.low_ports { 1 } else { 1024 },
             published: Published::default(),
             open: BTreeMap::new(),
             link,
             _engine: engine,
         };
-        board.write()?;
+        // Whoever started us waits for this file: without it we are of no use.
+        board.state.write(&board.path)?;
         Ok(board)
     }
 
     /// The engine has said what it publishes.
-    async fn show(&mut self, published: Published) -> Result<()> {
+    async fn show(&mut self, published: Published) {
         self.published = published;
         self.state.ready = true;
         self.state.trouble = None;
-        self.settle().await
+        self.listen().await;
     }
 
     /// Makes the listeners what the last list wants, as far as this computer lets us.
-    async fn settle(&mut self) -> Result<()> {
+    async fn listen(&mut self) {
         let wanted = self.published.wanted.clone();
         let gone: Vec<u16> = self
             .open
@@ -229,8 +286,18 @@ impl Board {
             }
         }
         let mut refusals = self.published.refusals.clone();
+        let promised = promised(&self.store, &self.name);
         for (port, forward) in wanted {
+            if promised.contains(&port) {
+                self.open.remove(&port);
+                refusals.push(Refusal { port, container: forward.container, reason: Reason::Promised });
+                continue;
+            }
             if self.open.contains_key(&port) {
+                continue;
+            }
+            if port < self.lowest {
+                refusals.push(Refusal { port, container: forward.container, reason: Reason::Low });
                 continue;
             }
             let to = To::Port(forward.host.clone(), forward.host_port);
@@ -242,39 +309,52 @@ impl Board {
             }
         }
         refusals.sort();
+        self.state.unlisted = refusals.len().saturating_sub(MOST);
+        refusals.truncate(MOST);
         self.state.forwards = self.open.values().map(|(forward, _)| forward.clone()).collect();
         self.state.refusals = refusals;
-        self.write()
+        self.write();
     }
 
     /// Whether a port may become free.
     fn has_taken(&self) -> bool {
-        self.state.refusals.iter().any(|refusal| refusal.reason == Reason::PortTaken)
+        self.state.refusals.iter().any(|refusal| matches!(refusal.reason, Reason::PortTaken | Reason::Promised))
     }
 
     /// Something is wrong; what is carried stays as it is.
-    fn trouble(&mut self, e: &Error) -> Result<()> {
+    fn trouble(&mut self, e: &Diagnostic) {
         self.state.ready = false;
         self.state.trouble =
             Some(format!("{e}: {}", e.root_cause())).filter(|_| !e.causes.is_empty()).or_else(|| Some(e.to_string()));
-        self.write()
+        self.write();
+    }
+
+    /// Rests for so long, or until somebody waits for us.
+    async fn rest(&self, pause: Duration) {
+        let (begun, before) = (Instant::now(), Forwards::written(&self.path));
+        while begun.elapsed() < pause && Forwards::written(&self.path) == before {
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     /// Nothing is carried any more. The machine's folder may be gone: then there is nothing to write.
-    fn clear(&mut self, why: Option<&Error>) {
+    fn clear(&mut self, why: Option<&Diagnostic>) {
         self.open.clear();
         self.state.forwards.clear();
         self.state.refusals.clear();
         self.state.ready = false;
         self.state.trouble = why.map(|e| e.root_cause().to_owned());
-        let _ = self.write();
+        self.write();
     }
 
-    fn write(&mut self) -> Result<()> {
-        if self.written.as_ref() != Some(&self.state) {
-            self.state.write(&self.path)?;
-            self.written = Some(self.state.clone());
+    /// Writes down what is carried. Where that cannot be, ports are carried all the same, and the next tick tries again.
+    fn write(&mut self) {
+        if self.written.as_ref() == Some(&self.state) {
+            return;
         }
-        Ok(())
+        match self.state.write(&self.path) {
+            Ok(()) => self.written = Some(self.state.clone()),
+            Err(e) => tracing::warn!("{e}"),
+        }
     }
 }

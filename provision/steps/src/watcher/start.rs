@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use machine_host::lock::{Holder, Lock};
 use machine_host::name::HostName;
+use machine_host::record::Identity;
 use tokio::process::{Child, Command};
 
 use super::end::end;
 use super::state::Forwards;
 use crate::wait::{Probe, Wait, until};
-use crate::{Error, Kind, Result, World, probe};
+use crate::{Diagnostic, Kind, Result, World, probe, ssh};
 
 /// For a watcher to connect and hear from the engine.
 const START: Duration = Duration::from_secs(25);
@@ -25,6 +26,7 @@ const SILENT: Duration = Duration::from_secs(5);
 /// What a watcher needs of our environment: where its files are, how `ssh -G` is found. No proxy, no token.
 const ENVIRONMENT: &[&str] = &[
     "HOME",
+    "KRB5CCNAME",
     "PATH",
     "USER",
     "LOGNAME",
@@ -48,7 +50,7 @@ pub(super) fn living(world: &World, name: &HostName) -> Result<Option<(Holder, O
 }
 
 /// A watcher of this version through which the engine answers: the one that lives, or a new one in its place.
-pub(super) async fn answering(world: &World, name: &HostName) -> Result<Forwards> {
+pub(crate) async fn answering(world: &World, name: &HostName) -> Result<Forwards> {
     let before = living(world, name)?.map(|(holder, _)| holder);
     let first = attempt(world, name).await;
     // One that we did not start may hang or be stuck in a state nobody thought of.
@@ -58,12 +60,24 @@ pub(super) async fn answering(world: &World, name: &HostName) -> Result<Forwards
             end(world, name).await?;
             attempt(world, name).await
         }
+        // Its SSH connection knows only what sshd allowed when it was made.
+        Err(e) if e.kind == Kind::Denied => {
+            end(world, name).await?;
+            if !stuck {
+                return Err(e);
+            }
+            let second = attempt(world, name).await;
+            if second.is_err() {
+                end(world, name).await?;
+            }
+            second
+        }
         other => other,
     }
 }
 
 async fn attempt(world: &World, name: &HostName) -> Result<Forwards> {
-    let mut starter = Starter { world, name, child: None, starts: 0, silent: None };
+    let mut starter = Starter { world, name, child: None, starts: 0, silent: None, nudged: false };
     let forwards = loop {
         let what = format!("the watcher of machine \"{name}\"");
         let wait = Wait { what: &what, deadline: START, every: Duration::from_millis(25), cancel: &world.cancel };
@@ -84,17 +98,32 @@ struct Starter<'a> {
     starts: u32,
     /// The holder that has written nothing yet, and since when.
     silent: Option<(Holder, Instant)>,
+    /// One that rests between two tries was told that we wait.
+    nudged: bool,
 }
 
 impl Starter<'_> {
     /// `None`: one lives that must go first.
     fn look(&mut self) -> Result<Probe<Option<Forwards>>> {
-        let not_yet = |text: String| Ok(Probe::NotYet(Error::failure(text)));
+        let not_yet = |text: String| Ok(Probe::NotYet(Diagnostic::failure(text)));
         match living(self.world, self.name)? {
             None => self.nobody(),
             Some((_, Some(state))) if state.version != self.world.version => Ok(Probe::Now(None)),
             Some((_, Some(state))) if state.ready => Ok(Probe::Now(Some(state))),
-            Some((_, Some(state))) => not_yet(state.trouble.unwrap_or_else(|| "it is connecting".to_owned())),
+            Some((_, Some(state))) => match state.trouble {
+                Some(trouble) if trouble.contains(ssh::FORBIDDEN) => Ok(Probe::Never(
+                    Diagnostic::new(Kind::Denied, trouble).hint(
+                        "open the engine's port to this computer, or let sshd carry connections: AllowTcpForwarding yes \
+                         (or local) in the host's sshd_config",
+                    ),
+                )),
+                trouble => {
+                    if !std::mem::replace(&mut self.nudged, true) {
+                        Forwards::nudge(&self.world.store.machine_paths(self.name).forwards());
+                    }
+                    not_yet(trouble.unwrap_or_else(|| "it is connecting".to_owned()))
+                }
+            },
             Some((holder, None)) => {
                 match &self.silent {
                     Some((known, since)) if *known == holder && holder.pid != 0 => {
@@ -112,13 +141,14 @@ impl Starter<'_> {
     fn nobody(&mut self) -> Result<Probe<Option<Forwards>>> {
         let name = self.name;
         if let Some(child) = &mut self.child {
-            let status =
-                child.try_wait().map_err(|e| Error::failure("our own process cannot be waited for").caused_by(&e))?;
-            let Some(status) = status else { return Ok(Probe::NotYet(Error::failure("it is starting"))) };
+            let status = child
+                .try_wait()
+                .map_err(|e| Diagnostic::failure("our own process cannot be waited for").caused_by(&e))?;
+            let Some(status) = status else { return Ok(Probe::NotYet(Diagnostic::failure("it is starting"))) };
             self.child = None;
             // One that ends well has found another at work, which has ended since.
             if !status.success() || self.starts >= 3 {
-                let error = Error::failure(format!("the watcher of machine \"{name}\" ended at once"));
+                let error = Diagnostic::failure(format!("the watcher of machine \"{name}\" ended at once"));
                 let said = tail(&log(self.world, name));
                 return Ok(Probe::Never(if said.is_empty() {
                     error.cause(status.to_string())
@@ -129,7 +159,7 @@ impl Starter<'_> {
         }
         self.starts += 1;
         self.child = Some(spawn(self.world, name)?);
-        Ok(Probe::NotYet(Error::failure("it has just been started")))
+        Ok(Probe::NotYet(Diagnostic::failure("it has just been started")))
     }
 }
 
@@ -141,7 +171,7 @@ fn log(world: &World, name: &HostName) -> PathBuf {
 /// The end of what it said.
 fn tail(path: &Path) -> String {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(64 << 10).read_to_end(&mut bytes));
+    let read = machine_base::files::open(path).and_then(|file| file.take(64 << 10).read_to_end(&mut bytes));
     if read.is_err() {
         return String::new();
     }
@@ -159,8 +189,9 @@ fn spawn(world: &World, name: &HostName) -> Result<Child> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let log =
-        options.open(&path).map_err(|e| Error::failure(format!("cannot write {}", path.display())).caused_by(&e))?;
+    let log = options
+        .open(&path)
+        .map_err(|e| Diagnostic::failure(format!("cannot write {}", path.display())).caused_by(&e))?;
     let mut command = Command::new(&world.program);
     command.arg("-s").arg(&root).arg("watch").arg(name.as_str());
     command.env_clear().current_dir(&root);
@@ -169,12 +200,12 @@ fn spawn(world: &World, name: &HostName) -> Result<Child> {
     // A key file may be locked and open in the agent; a jump host's key too.
     if let Some(agent) = &world.user.agent_socket {
         let record = world.store.read(name)?;
-        if record.ssh.is_some_and(|ssh| ssh.identity != "machine" || ssh.jump_host.is_some()) {
+        if record.ssh.is_some_and(|ssh| ssh.identity != Identity::Machine || ssh.jump_host.is_some()) {
             command.env("SSH_AUTH_SOCK", agent);
         }
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    command.spawn().map_err(|e| Error::failure(format!("cannot start {}", world.program.display())).caused_by(&e))
+    command.spawn().map_err(|e| Diagnostic::failure(format!("cannot start {}", world.program.display())).caused_by(&e))
 }
 
 /// Leaves the terminal of whoever started us: its Ctrl-C and its end are not for us. Typed into a shell it stays there.

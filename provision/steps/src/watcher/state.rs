@@ -1,16 +1,17 @@
 //! What the watcher carries, and its file `forwards.json`.
 
 use std::fmt;
-use std::io::Read as _;
 use std::path::Path;
+use std::time::SystemTime;
 
-use machine_host::atomic::{self, Mode};
+use machine_base::files::{self, Mode};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Diagnostic, Result};
 
-/// A longer state file is none of ours.
-const LONGEST: u64 = 4 << 20;
+/// Ports carried by one watcher, and ports listed as not carried, at most. A listener takes a descriptor; a process has
+/// 1,024 in many places, and connections need theirs.
+pub(super) const MOST: usize = 1000;
 
 /// What a watcher carries, and what it cannot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub struct Forwards {
     /// Published ports that are not carried, and why.
     #[serde(default)]
     pub refusals: Vec<Refusal>,
+    /// How many more published ports are not carried, which are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unlisted: usize,
     /// What is wrong now, in a line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -70,9 +74,18 @@ pub enum Reason {
     /// Another program on this computer, or another container of the machine, has it.
     #[serde(rename = "port taken")]
     PortTaken,
+    /// Clients of another machine of this store find its engine or its sshd there, or will again.
+    #[serde(rename = "promised to another machine")]
+    Promised,
     /// A port below 1024 (or what the system's limit is).
     #[serde(rename = "needs root")]
     NeedsRoot,
+    /// A port below 1024, where services of this computer are looked for, and nobody asked for it.
+    #[serde(rename = "below 1024")]
+    Low,
+    /// More are published than one watcher carries.
+    #[serde(rename = "too many")]
+    TooMany,
     /// Anything else, in the system's words.
     #[serde(untagged)]
     Other(String),
@@ -95,24 +108,57 @@ impl fmt::Display for Reason {
             Self::Udp => "udp",
             Self::Sctp => "sctp",
             Self::PortTaken => "port taken",
+            Self::Promised => "promised to another machine",
             Self::NeedsRoot => "needs root",
+            Self::Low => "below 1024",
+            Self::TooMany => "too many",
             Self::Other(text) => text,
         })
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 impl Forwards {
     /// Reads a state file; `None` where there is none that can be understood. Whether it is true, the lock says.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let mut text = String::new();
-        std::fs::File::open(path).ok()?.take(LONGEST).read_to_string(&mut text).ok()?;
-        serde_json::from_str(&text).ok()
+        serde_json::from_slice(&files::read(path, files::SMALL).ok()?).ok()
+    }
+
+    /// When the file was written, or [nudged](Self::nudge), last.
+    pub(super) fn written(path: &Path) -> Option<SystemTime> {
+        std::fs::metadata(path).and_then(|data| data.modified()).ok()
+    }
+
+    /// Tells the watcher that somebody waits for it: no use in resting until the next try. Best effort.
+    pub(super) fn nudge(path: &Path) {
+        let _ = files::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    }
+
+    /// In a line, what a person who only uses docker would not be told: what is wrong, or which ports do not come here.
+    pub fn complaint(&self) -> Option<String> {
+        /// So many are named; `forward` lists all.
+        const NAMED: usize = 5;
+        if let Some(trouble) = &self.trouble {
+            return Some(format!("ports are not forwarded: {trouble}"));
+        }
+        let mut ports: Vec<String> = self.refusals.iter().map(|r| format!("{} ({})", r.port, r.reason)).collect();
+        ports.dedup();
+        let rest = ports.len().saturating_sub(NAMED) + self.unlisted;
+        ports.truncate(NAMED);
+        if rest > 0 {
+            ports.push(format!("{rest} more"));
+        }
+        (!ports.is_empty()).then(|| format!("not forwarded: {}", ports.join(", ")))
     }
 
     /// Writes the state file.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)
-            .map_err(|e| crate::Error::failure("the watcher's state cannot be written").caused_by(&e))?;
-        Ok(atomic::write(path, text + "\n", Mode::Private)?)
+            .map_err(|e| Diagnostic::failure("the watcher's state cannot be written").caused_by(&e))?;
+        Ok(files::write(path, text + "\n", Mode::Private)?)
     }
 }

@@ -1,6 +1,32 @@
 //! The state file, and who is believed.
 
+use machine_host::Store;
+use machine_host::name::HostName;
+use serde_json::json;
+
 use super::*;
+
+#[test]
+fn a1_ports_that_records_promise_are_nobody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open_or_create(folder.path()).unwrap();
+    let put = |name: &str, kind: &str, host: &str, port: u16, ssh: &str| {
+        let record = json!({
+            "version": 1, "name": name, "id": name, "created": "2026-11-23T18:48:14Z",
+            "driver": {"name": "none", "settings": {}},
+            "ssh": {"host": ssh, "port": port + 1, "user": "root", "identity": "machine"},
+            "endpoint": {"kind": kind, "host": host, "port": port, "host_port": 2376},
+        });
+        store.create(&serde_json::from_value(record).unwrap()).unwrap();
+    };
+    put("x", "tunnel", "127.0.0.1", 4000, "192.0.2.1");
+    put("y", "tunnel", "127.0.0.1", 4100, "192.0.2.2");
+    put("vm", "direct", "127.0.0.1", 4200, "127.0.0.1");
+    put("far", "direct", "192.0.2.3", 4300, "192.0.2.3");
+    let name: HostName = "x".parse().unwrap();
+    let promised: Vec<u16> = serve::promised(&store, &name).into_iter().collect();
+    assert_eq!(promised, [4100, 4200, 4201], "its own are its own");
+}
 
 #[test]
 fn the_state_file_says_what_design_says() {
@@ -12,24 +38,41 @@ fn the_state_file_says_what_design_says() {
         engine_port: 40000,
         ready: true,
         forwards: vec![Forward { port: 8080, container: "web".into(), host: "127.0.0.1".into(), host_port: 8080 }],
-        refusals: [Reason::Udp, Reason::Sctp, Reason::PortTaken, Reason::NeedsRoot, Reason::Other("odd".into())]
+        refusals: [Reason::Udp, Reason::Sctp, Reason::PortTaken, Reason::Promised, Reason::NeedsRoot, Reason::Low]
+            .into_iter()
+            .chain([Reason::TooMany, Reason::Other("odd".into())])
             .map(|reason| Refusal { port: 53, container: "dns".into(), reason })
-            .into(),
+            .collect(),
+        unlisted: 2,
         trouble: None,
     };
     state.write(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    for word in ["\"udp\"", "\"sctp\"", "\"port taken\"", "\"needs root\"", "\"odd\""] {
+    for word in [
+        "\"udp\"",
+        "\"sctp\"",
+        "\"port taken\"",
+        "\"promised to another machine\"",
+        "\"needs root\"",
+        "\"below 1024\"",
+        "\"too many\"",
+        "\"odd\"",
+    ] {
         assert!(text.contains(word), "{word} in {text}");
     }
-    assert_eq!(Forwards::read(&path), Some(state));
+    assert_eq!(Forwards::read(&path), Some(state.clone()));
+    let named = "53 (udp), 53 (sctp), 53 (port taken), 53 (promised to another machine), 53 (needs root), 5 more";
+    assert_eq!(state.complaint().unwrap(), format!("not forwarded: {named}"), "L10");
+    let lost = Forwards { trouble: Some("the SSH connection was lost".into()), ..state };
+    assert_eq!(lost.complaint().unwrap(), "ports are not forwarded: the SSH connection was lost");
+    assert_eq!(Forwards::default().complaint(), None);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
     for foreign in ["", "{", "[]", "{\"pid\": -1}", "null"] {
-        machine_host::atomic::write(&path, foreign, machine_host::atomic::Mode::Private).unwrap();
+        machine_base::files::write(&path, foreign, machine_base::files::Mode::Private).unwrap();
         assert_eq!(Forwards::read(&path), None, "{foreign:?}");
     }
     assert_eq!(Forwards::read(&folder.path().join("none")), None);

@@ -235,7 +235,7 @@ fn text<'a>(function: &str, value: &'a Value) -> Result<&'a str> {
     match value {
         Value::String(s) => Ok(s),
         Value::Null => Ok(""),
-        other => Err(TemplateError::new(format!("{function} wants a string, not {}", type_name(other)))),
+        other => Err(TemplateError::new(format!("{function} needs a string, not {}", type_name(other)))),
     }
 }
 
@@ -243,5 +243,5 @@ fn count(function: &str, value: &Value) -> Result<usize> {
     value
         .as_u64()
         .and_then(|n| usize::try_from(n).ok())
-        .ok_or_else(|| TemplateError::new(format!("{function} wants a number of at least 0, not {}", print(value))))
+        .ok_or_else(|| TemplateError::new(format!("{function} needs a number of at least 0, not {}", print(value))))
 }

@@ -1,0 +1,394 @@
+//! Files that are there whole or not at all, and what to say when the system refuses. Main items: [`write()`], [`FileError`].
+//!
+//! [`write()`] is the only way this program changes a file it keeps: a temporary file in the same folder, synced, renamed
+//! over the target, the folder synced. A writer holds a kernel lock on its temporary file; a temporary file whose lock is
+//! free belongs to a process that died, and the next writer in that folder removes it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::{Diagnostic, Kind};
+
+/// The name of a file that is being written begins with this.
+pub const TEMPORARY: &str = ".tmp-";
+
+/// The system refused something with a file or folder.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}", path.display())]
+pub struct FileError {
+    /// `read`, `write`, …
+    pub verb: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Wraps what the system said.
+    pub fn io(verb: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { verb, path, source }
+    }
+}
+
+impl From<FileError> for Diagnostic {
+    fn from(e: FileError) -> Self {
+        let kind = match e.source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Kind::Quota,
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Kind::Denied,
+            ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Failure,
+        };
+        let error = Self::new(kind, e.to_string()).caused_by(&e.source);
+        match e.source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => error.hint("make room on that disk and try again"),
+            ErrorKind::PermissionDenied => error.hint("check who owns it: `ls -ld` on it and its folders"),
+            _ => error,
+        }
+    }
+}
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Only its owner: 0600.
+    Private,
+    /// Everybody who gets into the folder: 0644.
+    Public,
+}
+
+/// Replaces `path` by a file with these bytes, or leaves it as it was. The umask has no say in the result's mode.
+///
+/// After `Ok` the bytes survive a power cut. Two writers at once: one of them wins whole.
+///
+/// # Errors
+/// The file is as it was.
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>, mode: Mode) -> Result<(), FileError> {
+    write_with(path, mode, |file| file.write_all(bytes.as_ref()))
+}
+
+/// The same with whatever `fill` writes.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_with(path: &Path, mode: Mode, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), FileError> {
+    let folder = folder_of(path);
+    // A sweeper may get the lock of a file that was just born, and removes it: then another one is made.
+    let (temporary, mut file) = loop {
+        let temporary = folder.join(format!("{TEMPORARY}{}", Uuid::new_v4()));
+        let file = open_private(OpenOptions::new().read(true).write(true).create_new(true), &temporary)
+            .map_err(FileError::io("write", path))?;
+        if claim(&file) {
+            break (temporary, file);
+        }
+    };
+    let written = set_mode(&file, mode)
+        .and_then(|()| fill(&mut file))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // What cannot be removed now is swept later.
+        let _ = fs::remove_file(&temporary);
+        return Err(FileError::io("write", path)(error));
+    }
+    sync_folder(folder)?;
+    drop(file);
+    sweep(folder);
+    Ok(())
+}
+
+/// What no settings file, record, key, certificate or note of a lock comes near to.
+pub const SMALL: u64 = 4 << 20;
+
+/// Opens a file to read it, and only a file: a pipe or a device in its place could be waited for, or read, without end.
+///
+/// # Errors
+/// What the system says; of something else than a file, kind [`ErrorKind::InvalidInput`].
+pub fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // A pipe nobody writes to is opened at once then; of files the flag means nothing.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() {
+        return Ok(file);
+    }
+    let what = if kind.is_dir() { "it is a folder" } else { "it is not a regular file" };
+    Err(io::Error::new(ErrorKind::InvalidInput, what))
+}
+
+/// The whole file, of at most `limit` bytes.
+///
+/// # Errors
+/// As [`open`]; of a larger one, kind [`ErrorKind::FileTooLarge`].
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// As [`read`]; of other bytes than UTF-8, kind [`ErrorKind::InvalidData`].
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    String::from_utf8(read(path, limit)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+/// The folder that a file is in.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Opens a file that may be made by it: 0600 from creation, whatever the umask.
+///
+/// # Errors
+/// What the system says.
+pub fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let file = options.mode(0o600).open(path)?;
+        // A strange umask may have taken bits of the owner's away.
+        if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    options.open(path)
+}
+
+/// Locks a fresh temporary file. `false`: it was swept away in between.
+fn claim(file: &File) -> bool {
+    // Where the file system has no locks nobody sweeps either.
+    if file.lock().is_err() {
+        return true;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        file.metadata().map_or(true, |data| data.nlink() > 0)
+    }
+    #[cfg(not(unix))]
+    true
+}
+
+/// Removes temporary files of dead writers. Trouble is left to the next one: nothing depends on it.
+fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            continue;
+        }
+        // Only plain files: opening a pipe would hang.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        match file.try_lock() {
+            Ok(()) => drop(fs::remove_file(entry.path())),
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+        }
+    }
+}
+
+/// Makes a folder, and those above it, for nobody else's eyes: 0700 from creation. One that exists is left as it is.
+///
+/// # Errors
+/// It cannot be made, or something else is there.
+pub fn create_dir_private(path: &Path) -> Result<(), FileError> {
+    match make_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+                return Err(FileError::io("make", path)(error));
+            };
+            create_dir_private(parent)?;
+            match make_dir(path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+                Err(error) => return Err(FileError::io("make", path)(error)),
+            }
+        }
+        Err(error) => return Err(FileError::io("make", path)(error)),
+    }
+    sync_folder(folder_of(path))
+}
+
+#[cfg(unix)]
+fn make_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    fs::DirBuilder::new().mode(0o700).create(path)?;
+    // A strange umask may have taken bits of the owner's away.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn make_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)
+}
+
+#[cfg(unix)]
+fn set_mode(file: &File, mode: Mode) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(fs::Permissions::from_mode(match mode {
+        Mode::Private => 0o600,
+        Mode::Public => 0o644,
+    }))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_file: &File, _mode: Mode) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes a rename in `folder` survive a power cut.
+///
+/// # Errors
+/// The disk fails.
+pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    #[cfg(unix)]
+    {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        match synced {
+            Ok(()) => {}
+            // Some network and FUSE file systems have no fsync for folders, and a parent may be unreadable to us.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
+                ) => {}
+            Err(error) => return Err(FileError::io("sync", folder)(error)),
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn modes_are_exact_and_replacing_narrows_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        write(&path, "one", Mode::Public).unwrap();
+        assert_eq!((mode(&path), fs::read(&path).unwrap()), (0o644, b"one".to_vec()));
+        write(&path, "two", Mode::Private).unwrap();
+        assert_eq!((mode(&path), fs::read(&path).unwrap()), (0o600, b"two".to_vec()));
+        assert_eq!(names(folder.path()), ["f"]);
+    }
+
+    #[test]
+    fn a7_only_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+            assert_eq!(read(path, SMALL).unwrap_err().kind(), ErrorKind::InvalidInput, "{}", path.display());
+        }
+        assert_eq!(read(&folder.path().join("none"), SMALL).unwrap_err().kind(), ErrorKind::NotFound);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/proc/self/status", &link).unwrap();
+        assert!(read_text(&link, SMALL).unwrap().starts_with("Name:"), "a file has no size there, and is one");
+    }
+
+    #[test]
+    fn a3_no_more_is_read_than_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, "12345", Mode::Private).unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert_eq!(read(&path, 4).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        write(&path, b"\xff", Mode::Private).unwrap();
+        assert_eq!(read_text(&path, 5).unwrap_err().kind(), ErrorKind::InvalidData);
+        // A hole of a terabyte costs what is read of it.
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&path, 1000).unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn temporary_files_of_the_dead_are_removed_and_those_of_the_living_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let dead = folder.path().join(".tmp-dead");
+        let living = folder.path().join(".tmp-living");
+        File::create(&dead).unwrap();
+        let holder = File::create(&living).unwrap();
+        holder.lock().unwrap();
+        write(&folder.path().join("f"), "x", Mode::Private).unwrap();
+        assert_eq!(names(folder.path()), [".tmp-living", "f"]);
+    }
+
+    #[test]
+    fn many_writers_of_one_file_never_fail_and_leave_one_whole_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        write(path, format!("{writer}").repeat(10_000), Mode::Private).unwrap();
+                    }
+                });
+            }
+        });
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, text[..1].repeat(10_000));
+        assert_eq!(names(folder.path()), ["f"]);
+    }
+
+    #[test]
+    fn errors_name_the_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write(&folder.path().join("no/f"), "x", Mode::Private).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write /") && error.to_string().ends_with("no/f"), "{error}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn private_folders_are_0700_all_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b/c");
+        create_dir_private(&deep).unwrap();
+        create_dir_private(&deep).unwrap();
+        for path in [&deep, &folder.path().join("a/b"), &folder.path().join("a")] {
+            assert_eq!(mode(path), 0o700);
+        }
+        File::create(folder.path().join("file")).unwrap();
+        assert!(create_dir_private(&folder.path().join("file")).is_err());
+    }
+}
