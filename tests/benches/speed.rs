@@ -1,6 +1,6 @@
 //! How fast the program is, as ratios within one run: `cargo bench -p machine-tests`.
 //!
-//! `MACHINE_BIN` names another build to measure. `docs/performance.md` holds the budgets and one run's numbers.
+//! `MACHINE_BIN` names another build to measure, `MACHINE_BEFORE` one to measure beside it. `docs/performance.md` holds the budgets and one run's numbers.
 
 #![expect(
     clippy::print_stdout,
@@ -22,6 +22,7 @@ fn main() {
     println!("machine: {}", std::env::var("MACHINE_BIN").unwrap_or_else(|_| "the bench profile's build".into()));
     reading();
     if let Some(lab) = Lab::open() {
+        asking(&lab);
         creating(&lab);
     }
 }
@@ -104,6 +105,71 @@ fn store(env: &Env, count: usize) {
             json!({"time": "2026-01-02T03:04:09Z", "event": "end", "operation": "create"}),
         ];
         write(dir.join("journal.jsonl"), journal.into_iter().map(stamp).collect());
+    }
+}
+
+/// The program, and with `MACHINE_BEFORE` an earlier one in front of it.
+fn programs(env: &Env) -> Vec<(&'static str, std::path::PathBuf)> {
+    let now = std::fs::canonicalize(env.program()).expect("the program under test");
+    let before = std::env::var_os("MACHINE_BEFORE").map(|path| ("before", path.into()));
+    before.into_iter().chain([("now", now)]).collect()
+}
+
+/// Commands that ask engines: whole time and processor time.
+fn asking(lab: &Lab) {
+    println!("\n## Asking engines (medians of 11 runs)\n");
+    println!("| command | program | ms | ms of a processor | ratio to before |\n|---|---|---|---|---|");
+    let refused = Env::new();
+    for index in 0..100 {
+        let (name, url) = (format!("m{index}"), format!("tcp://127.0.0.1:{}", 9 + index));
+        refused.run(&["create", "-d", "none", "--url", &url, &name]).success();
+    }
+    asked(&refused, "`ls` of 100 machines whose ports refuse", &["ls"]);
+    let host = lab.host(HostOptions::default());
+    let mut env = Env::new();
+    env.use_cache(&lab.cache());
+    create(&env, &host, SocketAddr::new(host.ip(), 22), &[]);
+    asked(&env, "`status` of a machine that is on", &["status", "bench"]);
+    asked(&env, "`ls` of one machine that is on", &["ls"]);
+    env.run(&["rm", "-y", "bench"]).success();
+}
+
+/// A line for each program, one after the other in each round.
+fn asked(env: &Env, what: &str, args: &[&str]) {
+    let programs = programs(env);
+    let mut times = vec![Vec::new(); programs.len()];
+    for _ in 0..11 {
+        for ((_, program), times) in programs.iter().zip(&mut times) {
+            // bash says what a command took of a processor.
+            let run = "TIMEFORMAT='%R %U %S'; { time \"$@\" >/dev/null 2>&1; } 2>&1";
+            let output = Command::new("bash")
+                .args(["-c", run, "bash"])
+                .arg(program)
+                .args(args)
+                .env_clear()
+                .env("PATH", "/usr/bin:/bin")
+                .env("LC_ALL", "C")
+                .env("HOME", env.home())
+                .env("MACHINE_STORAGE_PATH", env.store())
+                .output()
+                .expect("bash starts");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let seconds: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+            let [whole, user, system] = seconds[..] else { panic!("bash said: {said}") };
+            times.push((whole * 1000.0, (user + system) * 1000.0));
+        }
+    }
+    let middle = |mut figures: Vec<f64>| {
+        figures.sort_unstable_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    let mut before = None;
+    for ((label, _), times) in programs.iter().zip(times) {
+        let (whole, processor): (Vec<f64>, Vec<f64>) = times.into_iter().unzip();
+        let (whole, processor) = (middle(whole), middle(processor));
+        let ratio = before.map_or(String::new(), |before: f64| format!("{:.2}", whole / before));
+        println!("| {what} | {label} | {whole:.0} | {processor:.0} | {ratio} |");
+        before.get_or_insert(whole);
     }
 }
 

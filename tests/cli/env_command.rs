@@ -148,7 +148,7 @@ fn a_machine_that_is_off_or_half_made_has_no_settings() {
     ! hint: `machine ls` lists the machines there are
     [exit code 4]
     $ machine env half --shell sh
-    ! error: machine "half" is not finished: its engine has no address yet
+    ! error: machine "half" is not finished: its engine is not installed yet
     ! hint: finish it: machine create half
     [exit code 1]
     $ machine url off
@@ -192,7 +192,7 @@ fn a_machine_that_is_off_or_half_made_has_no_settings() {
     ! hint: `machine ls` lists the machines there are
     [exit code 4]
     $ machine config half
-    ! error: machine "half" is not finished: its engine has no address yet
+    ! error: machine "half" is not finished: its engine is not installed yet
     ! hint: finish it: machine create half
     [exit code 1]
     "#);

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::time::Duration;
 
-use machine_tests::Env;
+use machine_tests::{Env, until};
 use serde_json::json;
 
 use crate::record;
@@ -98,4 +99,26 @@ fn an_engine_that_has_not_answered_yet_has_no_version() {
     record::put(&env, &record::with(record::running("web-1"), &json!({"installed": silent})));
     let listed = env.run(&["ls", "--no-probe", "-f", "{{.Name}} {{.DockerVersion}}"]).success().stdout;
     assert_eq!(listed, "web-1 Unknown\n");
+}
+
+#[test]
+fn l5_what_is_being_made_does_not_read_like_a_failure() {
+    let env = Env::new();
+    // It takes connections, and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port().to_string();
+    let key = env.home().join("key").display().to_string();
+    env.command("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &key]).run().success();
+    let host = ["--generic-ip-address", "127.0.0.1", "--generic-ssh-port", &port, "--generic-ssh-key", &key];
+    let create = [&["create", "web-1", "-d", "generic"][..], &host].concat();
+    let creating = env.machine(&create).spawn();
+    let state = || env.run(&["ls", "--no-probe", "-f", "{{.State}}"]).success().stdout.trim().to_owned();
+    until("`create` to show in `ls`", Duration::from_secs(60), || {
+        let state = state();
+        if state.starts_with("Creating (") && !state.contains('-') { Ok(()) } else { Err(state) }
+    });
+    // `ls` shows where its engine will be, so nothing may say that it has no address.
+    env.run(&["env", "--shell", "sh", "web-1"]).failure(1).says(&["is not finished: its engine is not installed yet"]);
+    let _ = creating.kill();
+    assert!(state().starts_with("Incomplete ("), "{}", state());
 }

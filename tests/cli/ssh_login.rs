@@ -159,7 +159,7 @@ fn s10_certificates_are_offered_and_come_first() {
     let prepared = Env::new();
     let ca = key(&prepared, "ca", "ed25519");
     let public = std::fs::read_to_string(ca.with_extension("pub")).unwrap();
-    let Some(sshd) = Sshd::start_with(22, "TrustedUserCAKeys DIR/ca.pub\nMaxAuthTries 2", |dir| {
+    let Some(sshd) = Sshd::start_with(22, "TrustedUserCAKeys DIR/ca.pub\nMaxAuthTries 2", |dir, _| {
         #[expect(clippy::disallowed_methods, reason = "a test's own file")]
         std::fs::write(dir.join("ca.pub"), public).unwrap();
     }) else {

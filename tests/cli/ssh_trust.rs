@@ -8,15 +8,12 @@ use crate::ssh_login::{TRANSPORTS, by, key, keygen, log_in, refused, user};
 fn s3_a_host_key_that_an_authority_signed_is_verified() {
     let prepared = Env::new();
     let ca = key(&prepared, "ca", "ed25519");
-    let signed_for = |names: &str, more: &[&str]| {
-        let (ca, names, more) = (ca.display().to_string(), names.to_owned(), more.join(" "));
-        Sshd::start_with(22, "HostCertificate DIR/host-cert.pub", |dir| {
-            let host = dir.join("host.pub").display().to_string();
-            let sign = format!("ssh-keygen -q -s {ca} -I host -h -n {names} {more} {host}");
-            prepared.sh(&sign).success();
-        })
-    };
-    let Some(sshd) = signed_for("web,127.0.0.1,gate", &[]) else { return };
+    let started = Sshd::start_with(22, "HostCertificate DIR/host-cert.pub", |dir, address| {
+        let (ca, host) = (ca.display(), dir.join("host.pub"));
+        let sign = format!("ssh-keygen -q -s {ca} -I host -h -n web,gate,{address} {}", host.display());
+        prepared.sh(&sign).success();
+    });
+    let Some(sshd) = started else { return };
     let env = user(&sshd);
     let own = key(&env, "own", "ed25519");
     let authority = std::fs::read_to_string(ca.with_extension("pub")).unwrap();
@@ -31,9 +28,14 @@ fn s3_a_host_key_that_an_authority_signed_is_verified() {
     known(format!("@cert-authority web {authority}"));
     by(&login(&sshd, "web", "auto"), &env, &own);
 
+    let stranger = std::fs::read_to_string(key(&env, "stranger", "ed25519").with_extension("pub")).unwrap();
     for transport in TRANSPORTS {
-        // For another name; for nobody's; by nobody's authority; revoked; and by the key alone.
-        known(format!("@cert-authority * {authority}"));
+        for names in ["*", &sshd.ip()] {
+            known(format!("@cert-authority {names} {authority}"));
+            by(&login(&sshd, &sshd.ip(), transport), &env, &own);
+        }
+        // By nobody's authority, by the key alone, for other hosts.
+        known(format!("@cert-authority * {stranger}"));
         refused(login(&sshd, &sshd.ip(), transport), &["is not known", "  caused by: it shows SHA256:"]);
         known(sshd.known());
         by(&login(&sshd, &sshd.ip(), transport), &env, &own);

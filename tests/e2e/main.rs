@@ -31,5 +31,6 @@ mod set;
 mod site;
 mod ssh;
 mod stand_in;
+mod swarm;
 mod upgrade;
 mod whole_stack;

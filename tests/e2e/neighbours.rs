@@ -185,12 +185,13 @@ fn h1_what_stood_in_the_place_of_ours_comes_back() {
 }
 
 #[test]
-fn h3_going_on_looks_at_the_host_afresh() {
+fn h3_h11_going_on_looks_at_the_host_afresh() {
     let Some(site) = Site::open() else { return };
     site.on_host(
         "mkdir /etc/docker && echo '{\"bridge\": \"br-nope\", \"log-level\": \"warn\"}' >/etc/docker/daemon.json",
     );
     let refused = common::create(&site.env, "web-1", &site.host, &[]).run();
+    assert!(!refused.stderr.contains("running again"), "H11: there was none before:\n{refused}");
     refused.failure(1).says(&[
         "error: the engine does not start",
         "  caused by: failed to start daemon: ",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{Output, Pty, Running};
 
 /// No command of a test takes longer than this; a longer one hangs.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(900);
 
 /// A command with its whole environment; run it, start it, or put it on a terminal.
 #[must_use = "nothing has run yet"]

@@ -45,12 +45,13 @@ impl Sshd {
     /// The same at another port.
     #[track_caller]
     pub fn start_at(port: u16, config: &str) -> Option<Self> {
-        Self::start_with(port, config, |_| {})
+        Self::start_with(port, config, |_, _| {})
     }
 
-    /// The same, with files of the test's own in its folder before it starts; its host key is there already.
+    /// The same, with files of the test's own in its folder before it starts; its host key is there already, and its address
+    /// is said.
     #[track_caller]
-    pub fn start_with(port: u16, config: &str, prepare: impl FnOnce(&Path)) -> Option<Self> {
+    pub fn start_with(port: u16, config: &str, prepare: impl FnOnce(&Path, Ipv4Addr)) -> Option<Self> {
         let sshd = find("sshd").or_else(|| Some(PathBuf::from("/usr/sbin/sshd")).filter(|path| path.is_file()));
         let (Some(sshd), true) = (sshd, rustix::process::geteuid().is_root()) else {
             machine_base::skipped("no sshd to start as root");
@@ -62,12 +63,12 @@ impl Sshd {
         let keygen = ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", &in_it("host").display().to_string()];
         let made = Command::new("ssh-keygen").args(keygen).status().expect("ssh-keygen is beside sshd");
         assert!(made.success(), "no host key");
-        prepare(folder.path());
+        let address = loopback();
+        prepare(folder.path(), address);
         put(&in_it("greeting"), GREETING);
         if !in_it("authorized_keys").exists() {
             put(&in_it("authorized_keys"), "");
         }
-        let address = loopback();
         let text = format!(
             "ListenAddress {address}\nPort {port}\n{config}\nHostKey DIR/host\nAuthorizedKeysFile DIR/authorized_keys\n\
              StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nUseDNS no\nPasswordAuthentication no\n\

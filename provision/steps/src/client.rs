@@ -17,7 +17,7 @@ pub fn endpoint_url(record: &Record) -> Result<String> {
     match &record.endpoint {
         Some(endpoint) if is_ready(record) => Ok(endpoint.url()),
         _ => Err(Diagnostic::failure(format!(
-            "machine \"{}\" is not finished: its engine has no address yet",
+            "machine \"{}\" is not finished: its engine is not installed yet",
             record.name
         ))
         .hint(format!("finish it: machine create {}", record.name))),

@@ -19,6 +19,7 @@ mod event;
 mod facts;
 mod failed;
 mod list;
+mod open_path;
 pub mod operations;
 pub mod plan;
 mod power;

@@ -106,17 +106,24 @@ pub(crate) async fn plain_version(url: &str, timeout: Duration) -> Option<Result
     })
 }
 
-/// Tries until something listens there, for at most `deadline`. Nothing is asked: however slow an engine is, its host's
-/// kernel answers at once.
+/// dockerd listens at all its addresses before it answers at any, and this one answered on its host.
+const REFUSED: Duration = Duration::from_secs(1);
+
+/// Tries until something listens there, for at most `deadline`, or for a second where the host refuses. Nothing is asked:
+/// however slow an engine is, its host's kernel answers at once.
 pub(crate) async fn listens(host: &str, port: u16, deadline: Duration, cancel: &Cancel) -> Result<()> {
     let here = address(host, port);
     let what = format!("the engine's port at {here}");
     let wait = Wait { what: &what, deadline, every: Duration::from_millis(150), cancel };
+    let begun = std::time::Instant::now();
     until(wait, || async {
         let silent = |kind| Diagnostic::new(kind, format!("{here} does not answer"));
         let once = tokio::net::TcpStream::connect((host, port));
         match tokio::time::timeout(deadline.min(Duration::from_secs(2)), once).await {
             Ok(Ok(_)) => Probe::Now(()),
+            Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused && begun.elapsed() >= REFUSED => {
+                Probe::Never(silent(Kind::Failure).caused_by(&e))
+            }
             Ok(Err(e)) => Probe::NotYet(silent(Kind::Failure).caused_by(&e)),
             Err(_) => Probe::NotYet(silent(Kind::Timeout).cause("connection timed out")),
         }

@@ -14,6 +14,7 @@ use machine_host::record::Record;
 use crate::bundle::Wanted;
 use crate::driver::DriverHandle;
 use crate::facts::HostFacts;
+use crate::open_path::OpenPath;
 use crate::ssh::Connection;
 use crate::{Asking, Diagnostic, Event, GivenSecrets, Kind, Outcome, References, Result, World};
 
@@ -57,6 +58,8 @@ pub struct Context<'w> {
     pub(crate) host_checked: bool,
     /// This run has laid the engine's settings ready.
     pub(crate) settings_ready: bool,
+    /// Whether the engine's port can be reached, looked at while the engine starts.
+    pub(crate) open_path: Option<OpenPath>,
     /// References to secrets that the driver was given while it was called.
     kept: Arc<Mutex<References>>,
     connection: Option<Connection>,
@@ -81,6 +84,7 @@ impl<'w> Context<'w> {
             wanted: None,
             host_checked: false,
             settings_ready: false,
+            open_path: None,
             kept: Arc::default(),
             connection: None,
             facts: None,

@@ -17,8 +17,10 @@ step! {
     AwaitEngine, "await-engine", "waiting for the engine"
 }
 
-/// The port may take a moment after the unit is up.
+/// For the engine's port to be reached, where nothing is known of the way to it.
 const FROM_HERE: Duration = Duration::from_secs(4);
+/// The same where nothing has come back from that port while the engine started.
+const ONCE_MORE: Duration = Duration::from_millis(500);
 /// An engine whose port is reached is only slow: no reason to go another way.
 const SLOW: Duration = Duration::from_secs(30);
 
@@ -66,8 +68,12 @@ fn learn(record: &mut Record, state: &EngineState, warnings: &mut Vec<String>) {
 async fn choose_endpoint(cx: &mut Context<'_>) -> Result<Option<String>> {
     let Some(endpoint) = cx.record.endpoint.clone() else { return Ok(None) };
     let (direct, port) = direct(cx, &endpoint).await;
+    let open = match cx.open_path.take() {
+        Some(path) => path.answers().await,
+        None => true,
+    };
     let cancel = &cx.world.cancel;
-    let reached = match probe::listens(&direct, port, FROM_HERE, cancel).await {
+    let reached = match probe::listens(&direct, port, if open { FROM_HERE } else { ONCE_MORE }, cancel).await {
         Ok(()) => probe::answers(&direct, port, &cx.paths, SLOW, cancel).await,
         Err(e) => Err(e),
     };

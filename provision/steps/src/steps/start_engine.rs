@@ -6,7 +6,7 @@ use std::time::Duration;
 use machine_engine::layout::{self, Layout, PEOPLES_PROGRAMS};
 use machine_host::clock;
 use machine_host::paths::MachinePaths;
-use machine_host::record::{Installed, RECORD_VERSION};
+use machine_host::record::{EndpointKind, Installed, RECORD_VERSION};
 use machine_host::spec::Foreign;
 use machine_host::tls::CertInfo;
 use machine_templates::remote::{ApplyEngine, SwitchEngine, lines};
@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::step;
 use crate::bundle::{self, Target};
 use crate::engine_config::{self, EngineConfig};
+use crate::open_path::OpenPath;
 use crate::script::run_script;
 use crate::ssh::Input;
 use crate::step::Context;
@@ -76,6 +77,9 @@ async fn run(step: &StartEngine, cx: &mut Context<'_>) -> Result<Outcome> {
         adopted: cx.record.engine.foreign == Some(Foreign::Adopt),
         start_stopped: true,
     };
+    if let Some(endpoint) = cx.record.endpoint.as_ref().filter(|e| e.kind == EndpointKind::Direct) {
+        cx.open_path = Some(OpenPath::look(endpoint.host.clone(), endpoint.port));
+    }
     let theirs = others_keys(&cx.facts().await?.daemon_json, &config.ours);
     let answer = run_script(&remote, &apply, Input::Empty, Duration::from_secs(900)).await.map_err(|e| {
         let log = format!("sudo journalctl -u docker.service -u {}", lies.containerd_unit());
