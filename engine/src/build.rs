@@ -224,11 +224,11 @@ async fn locked(
     let work = blocking(move || cache_here.workspace()).await?;
     let bundle = match &ours {
         Source::Debian { suite } => {
-            let made = debian::debian(suite, arch, env, (&work.path, &cache.partial()?), report).await?;
+            let made = debian::debian(suite, arch, env, &places(cache, &work)?, report).await?;
             publish(cache, work, made, report).await?
         }
         Source::Docker { suite } => {
-            let made = debian::docker(suite, arch, env, (&work.path, &cache.partial()?), report).await?;
+            let made = debian::docker(suite, arch, env, &places(cache, &work)?, report).await?;
             publish(cache, work, made, report).await?
         }
         Source::Dir(dir) => {
@@ -240,6 +240,10 @@ async fn locked(
     };
     cache.note_built(keyed, arch, &bundle)?;
     Ok(bundle)
+}
+
+fn places<'a>(cache: &Cache, work: &'a Workspace) -> Result<debian::Places<'a>> {
+    Ok(debian::Places { work: &work.path, partial: cache.partial()?, seen: cache.seen()? })
 }
 
 async fn publish(cache: &Cache, work: Workspace, (tree, about): (Tree, About), report: Report<'_>) -> Result<Bundle> {

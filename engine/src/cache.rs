@@ -296,6 +296,11 @@ impl Cache {
         Ok(self.content.part("partial")?)
     }
 
+    /// What was seen of repositories, for as long as the cache lives.
+    pub(crate) fn seen(&self) -> Result<PathBuf> {
+        Ok(self.content.part("seen")?)
+    }
+
     /// What was downloaded into a workspace was used: no next run needs it.
     pub(crate) fn drop_partial(&self, downloads: &Path) {
         for used in fs::read_dir(downloads).into_iter().flatten().flatten() {

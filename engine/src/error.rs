@@ -102,6 +102,16 @@ pub enum Error {
         /// Its `Valid-Until`.
         until: String,
     },
+    /// Signed data is older than what was seen in its place before.
+    #[error("{what} is of {shown}, and one of {newest} was seen there before")]
+    Replayed {
+        /// URL of the signed text.
+        what: String,
+        /// Its date.
+        shown: String,
+        /// The newest date seen.
+        newest: String,
+    },
     /// Foreign bytes that do not follow their format.
     #[error("{what}: {why}")]
     Malformed {
@@ -223,17 +233,20 @@ impl Error {
             }
             Self::Key { .. } => "do not use this repository: its key is not the one known to this program".into(),
             Self::Expired { .. } => "check this computer's clock; if it is right, the mirror is out of date: use another".into(),
+            Self::Replayed { .. } => {
+                "the mirror is behind, or somebody plays back an old list with its old faults: try again later, or use another mirror".into()
+            }
             Self::HostilePath { .. } => "do not use this file: it tries to write where it must not".into(),
             Self::Malformed { .. } | Self::Rewrite { .. } => "check where the file comes from, and download it again".into(),
             Self::Missing { .. } => "check the suite's name and the architecture".into(),
             Self::NoEngine { .. } => "an engine is dockerd, docker-proxy, docker-init, containerd, containerd-shim-runc-v2 and runc: in bin/, side by side, or as Debian's packages lay them out".into(),
-            Self::Unfit { .. } => "name another suite, for example `--source debian:trixie`".into(),
+            Self::Unfit { .. } => "name another suite, for example debian:trixie".into(),
             Self::WrongArch { .. } => "give a source for the host's architecture".into(),
             Self::NoSuchBundle(_) => "`machine bundle ls` lists them, `machine bundle build` makes one".into(),
             Self::Ambiguous { .. } => "give more of the digest".into(),
             Self::Busy { .. } => "wait for it to finish, or end that process".into(),
             Self::NoArchive(_) => {
-                "set MACHINE_DEBIAN_MIRROR to a Debian mirror's base URL, or use `--source docker`, `tgz:` or `dir:`".into()
+                "set MACHINE_DEBIAN_MIRROR to a Debian mirror's base URL, or name another source: docker, tgz:… or dir:…".into()
             }
             Self::Io { .. } | Self::Task(_) => return None,
         })
@@ -259,6 +272,7 @@ impl Error {
             | Self::Signature { .. }
             | Self::Key { .. }
             | Self::Expired { .. }
+            | Self::Replayed { .. }
             | Self::Malformed { .. }
             | Self::HostilePath { .. }
             | Self::Missing { .. }

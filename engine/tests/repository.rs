@@ -249,6 +249,25 @@ async fn another_suite_s_release_is_refused() {
 }
 
 #[tokio::test]
+async fn a12_an_old_list_played_back_is_refused_by_name() {
+    let w = world_with(&engine_packages(), "Date: Fri, 27 Nov 2026 20:00:00 UTC\n");
+    let first = w.build("debian:bookworm").await.unwrap();
+    let publish = |date: &str| {
+        let text = packages(&w.server, "/debian", &engine_packages());
+        suite(&w.server, &w.signer, "/debian", "bookworm", "main", &text, &format!("Date: {date}\n"));
+    };
+    publish("Sat, 28 Nov 2026 02:00:00 UTC");
+    assert_eq!(w.build("debian:bookworm").await.unwrap().manifest.digest, first.manifest.digest);
+    publish("Fri, 27 Nov 2026 20:00:00 UTC");
+    let e = w.build("debian:bookworm").await.unwrap_err();
+    assert!(matches!(e, Error::Replayed { .. }) && e.hint().is_some(), "{e}");
+    let told = "/debian/dists/bookworm/InRelease is of Fri, 27 Nov 2026 20:00:00 UTC, and one of Sat, 28 Nov 2026 02:00:00 UTC was seen";
+    assert!(e.to_string().contains(told), "{e}");
+    // What was built before is there all the same.
+    assert_eq!(prepare(&source("debian:bookworm"), Arch::Amd64, &w.cache, &w.env, &quiet).await.unwrap(), first);
+}
+
+#[tokio::test]
 async fn an_expired_release_is_refused() {
     let w = world_with(&engine_packages(), "Valid-Until: Sat, 28 Nov 2020 00:53:02 UTC\n");
     let e = w.refuses("debian:bookworm").await;

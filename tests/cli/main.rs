@@ -32,6 +32,8 @@ mod simulator;
 mod speed;
 mod ssh_config;
 mod ssh_login;
+mod ssh_tokens;
 mod ssh_trust;
+mod talkative_hosts;
 mod terminal;
 mod usage;

@@ -143,6 +143,20 @@ impl Running {
         !self.is_running()
     }
 
+    /// Waits for its end; the most memory that it had until then, in kB.
+    pub fn peak_memory(&mut self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let mut most = 0;
+        while self.is_running() {
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+            most = most.max(now.unwrap_or(0));
+            poll::pause();
+        }
+        most
+    }
+
     /// Sends it a signal. One that ended meanwhile gets none.
     pub fn signal(&mut self, signal: Signal) {
         if self.is_running() {

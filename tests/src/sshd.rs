@@ -164,8 +164,16 @@ impl Agent {
     /// Starts one that nobody is told of.
     #[track_caller]
     pub fn apart(env: &Env, name: &str) -> Self {
+        Self::apart_with(env, name, &[])
+    }
+
+    /// The same with variables of its own.
+    #[track_caller]
+    pub fn apart_with(env: &Env, name: &str, vars: &[(&str, &Path)]) -> Self {
         let socket = env.tmp().with_file_name("run").join(name);
-        let child = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn();
+        let mut command = Command::new("ssh-agent");
+        command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).envs(vars.iter().copied());
+        let child = command.spawn();
         let agent = Self { child: child.expect("ssh-agent is beside ssh"), socket };
         until("the agent", Duration::from_secs(10), || {
             if agent.socket.exists() { Ok(()) } else { Err("no socket".to_owned()) }

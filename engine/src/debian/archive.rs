@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use super::openpgp::Keys;
 use super::packages::Index;
 use super::release::Release;
+use super::seen::Seen;
 use crate::Arch;
 use crate::error::{Error, Result};
 
@@ -49,7 +50,7 @@ pub(crate) struct Listed {
 
 impl Repository {
     /// Fetches and verifies the list; `None` if the repository is not required and not there.
-    pub(crate) async fn list(&self, client: &Client, arch: Arch) -> Result<Option<Listed>> {
+    pub(crate) async fn list(&self, client: &Client, arch: Arch, seen: &Seen) -> Result<Option<Listed>> {
         let dist = format!("{}/dists/{}", self.base.as_str().trim_end_matches('/'), self.suite);
         let url = format!("{dist}/InRelease");
         let Some(signed) = if_there(client, &url, RELEASE_LIMIT).await? else {
@@ -58,10 +59,12 @@ impl Repository {
                 false => Ok(None),
             };
         };
-        let (keys, at, suite) = (self.keys.clone(), url.clone(), self.suite.clone());
+        let (keys, at, suite, seen) = (self.keys.clone(), url.clone(), self.suite.clone(), seen.clone());
         let (release, key) = blocking(move || {
             let (text, key) = keys.verify(&at, &signed)?;
-            Ok::<_, Error>((Release::parse(&at, &suite, &text, OffsetDateTime::now_utc())?, key))
+            let release = Release::parse(&at, &suite, &text, OffsetDateTime::now_utc())?;
+            seen.judge(&at, &release)?;
+            Ok::<_, Error>((release, key))
         })
         .await?;
         let folder = format!("{}/binary-{arch}", self.component);

@@ -8,11 +8,11 @@ mod deb822;
 pub(crate) mod openpgp;
 mod packages;
 mod release;
+mod seen;
 mod suite_index;
 pub(crate) mod version;
 
 use std::collections::VecDeque;
-use std::path::Path;
 
 use machine_base::{blocking, download};
 
@@ -25,7 +25,7 @@ use crate::{Arch, Source};
 use component_spec::{ComponentSpec, Fetched};
 use openpgp::Keys;
 use packages::Package;
-pub(crate) use suite_index::downloads;
+pub(crate) use suite_index::{Places, downloads};
 use suite_index::{Suite, SuiteIndex};
 
 /// Debian's releases, oldest first: a suite's files may be replaced by those of an older one to stay below the floor.
@@ -52,16 +52,16 @@ struct Need {
     suite: usize,
 }
 
-/// Puts together an engine from Debian's archive. `places`: the build's own folder, and where downloads grow.
+/// Puts together an engine from Debian's archive.
 pub(crate) async fn debian(
     suite: &str,
     arch: Arch,
     env: &BuildEnv,
-    places: (&Path, &Path),
+    places: &Places<'_>,
     report: Report<'_>,
 ) -> Result<(Tree, About)> {
     let mut index = debian_index(suite, arch, env, places)?;
-    let mut tree = Tree::new(places.0.join("tree"), arch);
+    let mut tree = Tree::new(places.work.join("tree"), arch);
     let mut queue = VecDeque::new();
     let mut engine_version = None;
     for spec in component_spec::DEBIAN {
@@ -82,7 +82,7 @@ pub(crate) async fn docker(
     suite: &str,
     arch: Arch,
     env: &BuildEnv,
-    places: (&Path, &Path),
+    places: &Places<'_>,
     report: Report<'_>,
 ) -> Result<(Tree, About)> {
     let repo = &env.docker_repo;
@@ -99,7 +99,7 @@ pub(crate) async fn docker(
         Err(Error::NoArchive(_)) => 1..1,
         Err(e) => return Err(e),
     };
-    let mut tree = Tree::new(places.0.join("tree"), arch);
+    let mut tree = Tree::new(places.work.join("tree"), arch);
     let mut queue = VecDeque::new();
     let mut engine_version = None;
     for spec in component_spec::DOCKER {
@@ -124,7 +124,7 @@ pub(crate) async fn docker(
     Ok((tree, About { source, flavour: format!("docker-{suite}"), engine_version, verified }))
 }
 
-fn debian_index(suite: &str, arch: Arch, env: &BuildEnv, places: (&Path, &Path)) -> Result<SuiteIndex> {
+fn debian_index(suite: &str, arch: Arch, env: &BuildEnv, places: &Places<'_>) -> Result<SuiteIndex> {
     let bases = match &env.debian_mirror {
         Some(mirror) => apt_sources::Bases::of_mirror(mirror),
         None => apt_sources::find(&env.apt_sources).ok_or_else(|| Error::NoArchive(env.apt_sources.clone()))?,

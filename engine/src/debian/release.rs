@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Release {
     pub(crate) by_hash: bool,
+    /// When its owner made it, in the file's words: a date.
+    pub(crate) date: Option<String>,
     /// Path below the suite's folder → sum and size.
     pub(crate) files: BTreeMap<String, (String, u64)>,
 }
@@ -32,6 +34,10 @@ impl Release {
         {
             return Err(Error::Expired { what: url.into(), until: until.into() });
         }
+        let made = p.get("Date").map(str::to_owned);
+        if let Some(made) = made.as_deref().filter(|made| date(made).is_none()) {
+            return Err(Error::malformed(url, format!("Date {made:?} is not a date")));
+        }
         let mut files = BTreeMap::new();
         for line in p.get("SHA256").unwrap_or_default().lines().filter(|l| !l.trim().is_empty()) {
             let mut words = line.split_whitespace();
@@ -44,12 +50,12 @@ impl Release {
             }
             files.insert(path.to_owned(), (sum.to_owned(), size));
         }
-        Ok(Self { by_hash: p.get("Acquire-By-Hash") == Some("yes"), files })
+        Ok(Self { by_hash: p.get("Acquire-By-Hash") == Some("yes"), date: made, files })
     }
 }
 
 /// `Sat, 28 Nov 2026 00:53:02 UTC`.
-fn date(text: &str) -> Option<OffsetDateTime> {
+pub(super) fn date(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(&text.replace("UTC", "+0000"), &Rfc2822).ok()
 }
 

@@ -12,6 +12,7 @@ use super::apt_sources::Bases;
 use super::archive::{Listed, Repository};
 use super::openpgp::Keys;
 use super::packages::Package;
+use super::seen::Seen;
 use super::version;
 use crate::Arch;
 use crate::build::{Progress, Report};
@@ -52,6 +53,17 @@ impl Suite {
     }
 }
 
+/// Folders that a build uses.
+#[derive(Debug)]
+pub(crate) struct Places<'a> {
+    /// Its own.
+    pub(crate) work: &'a Path,
+    /// Where downloads grow.
+    pub(crate) partial: PathBuf,
+    /// What was seen of each repository.
+    pub(crate) seen: PathBuf,
+}
+
 /// All suites that may be taken from, the preferred first.
 #[derive(Debug)]
 pub(crate) struct SuiteIndex {
@@ -59,13 +71,15 @@ pub(crate) struct SuiteIndex {
     arch: Arch,
     downloads: PathBuf,
     partial: PathBuf,
+    seen: Seen,
     suites: Vec<Suite>,
 }
 
 impl SuiteIndex {
-    /// `work`: the build's own folder; `partial`: where downloads grow.
-    pub(crate) fn new(client: Client, arch: Arch, (work, partial): (&Path, &Path)) -> Self {
-        Self { client, arch, downloads: downloads(work), partial: partial.to_owned(), suites: Vec::new() }
+    pub(crate) fn new(client: Client, arch: Arch, places: &Places<'_>) -> Self {
+        let (downloads, partial) = (downloads(places.work), places.partial.clone());
+        let seen = Seen::in_folder(places.seen.clone());
+        Self { client, arch, downloads, partial, seen, suites: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, suite: Suite) {
@@ -122,12 +136,12 @@ impl SuiteIndex {
     }
 
     async fn read(&mut self, at: usize, report: Report<'_>) -> Result<()> {
-        let (client, arch) = (self.client.clone(), self.arch);
+        let (client, arch, seen) = (self.client.clone(), self.arch, self.seen.clone());
         let Some(suite) = self.suites.get_mut(at).filter(|s| s.lists.is_none()) else { return Ok(()) };
         let mut lists = Vec::new();
         for repository in &suite.repositories {
             report.say(Progress::Doing(format!("read the list of {} from {}", repository.suite, repository.base)));
-            match repository.list(&client, arch).await? {
+            match repository.list(&client, arch, &seen).await? {
                 Some(list) => lists.push(list),
                 None => report.say(Progress::Warning(format!("{} has no {}", repository.base, repository.suite))),
             }

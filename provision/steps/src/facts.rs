@@ -22,6 +22,9 @@ const CLOCK_SLACK: Duration = Duration::from_secs(3000);
 /// Room that dockerd itself wants, in bytes.
 const ROOM: u64 = 64 << 20;
 
+/// Characters of a name that a host gives itself.
+const WORDS: usize = 200;
+
 /// Files that a bundle has, and some more.
 const FILES: u64 = 1500;
 
@@ -125,11 +128,13 @@ impl HostFacts {
 
     /// What the record keeps.
     pub(crate) fn to_record(&self, root: bool) -> Facts {
+        // What a host calls itself stands in every record and every list.
+        let words = |key: &str| self.get(key).chars().take(WORDS).collect::<String>();
         Facts {
-            arch: self.arch().map_or_else(|_| self.machine().to_owned(), |arch| arch.to_string()),
-            os: self.get("os_name").to_owned(),
-            kernel: self.get("kernel").to_owned(),
-            glibc: self.get("glibc").to_owned(),
+            arch: self.arch().map_or_else(|_| words("arch"), |arch| arch.to_string()),
+            os: words("os_name"),
+            kernel: words("kernel"),
+            glibc: words("glibc"),
             systemd: self.systemd(),
             iptables: !self.get("iptables").is_empty(),
             cgroup: u8::try_from(self.number("cgroup")).unwrap_or(0),

@@ -156,32 +156,27 @@ impl Connection {
             result
         };
         let collect = async {
-            let (mut out, mut err, mut code, mut seen) = (Vec::new(), Vec::new(), None, false);
+            let mut heard = Heard::default();
             while let Some(said) = from_host.next().await {
-                match said {
-                    Said::Out(data) => {
-                        out.extend_from_slice(&data);
-                        if !seen && after_marker(&out).is_some() {
-                            seen = true;
-                            begun.notify_one();
-                        }
-                    }
-                    Said::Err(data) => err.extend_from_slice(&data),
-                    Said::Ended(with) => code = Some(with),
-                    Said::Killed(signal) => {
-                        err.extend_from_slice(format!("ended by signal {signal}\n").as_bytes());
-                        code = Some(255);
-                    }
+                if heard.hear(said).is_err() {
+                    return Err(Diagnostic::failure(format!("{} does not stop talking", self.display)).cause(format!(
+                        "it said more than {} KiB where a script of ours says a few lines",
+                        OUT >> 10
+                    )));
+                }
+                if heard.begun {
+                    begun.notify_one();
                 }
             }
-            (out, err, code)
+            Ok(heard)
         };
         tokio::pin!(feed, collect);
         // The script may end before it has read everything; then its answer counts and feeding stops.
-        let (fed, (out, err, code)) = tokio::select! {
-            fed = &mut feed => (fed, collect.await),
-            collected = &mut collect => (Ok(()), collected),
+        let (fed, heard) = tokio::select! {
+            fed = &mut feed => (fed, collect.await?),
+            collected = &mut collect => (Ok(()), collected?),
         };
+        let Heard { out, err, code, .. } = heard;
         let Some(code) = code else {
             let error = Diagnostic::new(
                 Kind::Transient,
@@ -237,6 +232,54 @@ impl Connection {
     }
 }
 
+/// Bytes of standard output that are taken from a host: many times what scripts of ours say.
+const OUT: usize = 1 << 20;
+/// Bytes of standard error that are kept, the last ones.
+const ERR: usize = 64 << 10;
+
+/// What a host has said, and no more of it than fits.
+#[derive(Default)]
+struct Heard {
+    out: Vec<u8>,
+    err: Vec<u8>,
+    code: Option<u32>,
+    /// The script has begun.
+    begun: bool,
+}
+
+/// A host says more on standard output than anybody reads.
+#[derive(Debug)]
+struct TooMuch;
+
+impl Heard {
+    fn hear(&mut self, said: Said) -> Result<(), TooMuch> {
+        match said {
+            Said::Out(data) => {
+                if self.out.len() + data.len() > OUT {
+                    return Err(TooMuch);
+                }
+                self.out.extend_from_slice(&data);
+                self.begun = self.begun || after_marker(&self.out).is_some();
+            }
+            Said::Err(data) => self.trouble(&data),
+            Said::Ended(with) => self.code = Some(with),
+            Said::Killed(signal) => {
+                self.trouble(format!("ended by signal {signal}\n").as_bytes());
+                self.code = Some(255);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last words count: scripts say there what failed.
+    fn trouble(&mut self, data: &[u8]) {
+        self.err.extend_from_slice(data);
+        if self.err.len() > 2 * ERR {
+            self.err.drain(..self.err.len() - ERR);
+        }
+    }
+}
+
 /// How long a host may take to start our shell, sudo included.
 const BEGINNING: Duration = Duration::from_secs(60);
 
@@ -278,5 +321,29 @@ async fn feed(to: &mut ToHost, script: Vec<u8>, input: Input<'_>, begun: &Notify
                 sent(total);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a3_of_a_host_that_does_not_stop_talking_little_is_kept() {
+        const PIECE: usize = 32 << 10;
+        let mut heard = Heard::default();
+        for _ in 0..10 * ERR / PIECE {
+            heard.hear(Said::Err(vec![b'x'; PIECE])).unwrap();
+            assert!(heard.err.capacity() <= 4 * ERR, "{}", heard.err.capacity());
+        }
+        heard.hear(Said::Err(b"\nthe reason\n".to_vec())).unwrap();
+        assert!(heard.err.ends_with(b"the reason\n"));
+
+        let mut heard = Heard::default();
+        heard.hear(Said::Out(format!("motd\n{}\n", remote::BEGINS).into_bytes())).unwrap();
+        assert!(heard.begun);
+        let taken = (0..10 * OUT / PIECE).take_while(|_| heard.hear(Said::Out(vec![b'x'; PIECE])).is_ok()).count();
+        assert_eq!(taken, OUT / PIECE - 1, "no more is read than fits");
+        assert!(heard.out.capacity() <= 2 * OUT);
     }
 }

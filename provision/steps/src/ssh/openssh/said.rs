@@ -55,8 +55,18 @@ pub(super) fn judge<'a>(
     let methods = after("Authentications that can continue");
     why.methods =
         methods.last().map(|list| list.split(',').filter(|method| !method.is_empty()).map(str::to_owned).collect());
+    // A token's PIN is asked for on a terminal, which no ssh of ours has.
+    let wants_pin = has("need pin entry") || said.clone().any(|line| line == "pin required");
+    if wants_pin {
+        why.held_back.push("a key in a token, which wants its PIN".to_owned());
+    }
     if find("Permission denied (").is_some() {
-        return refused(target, &why);
+        return match refused(target, &why) {
+            Refusal::Login(e) if wants_pin => {
+                Refusal::Login(e.hint("open the token in your agent, which asks for the PIN: ssh-add -s MODULE"))
+            }
+            other => other,
+        };
     }
     // What sshd says before it hangs up: "Received disconnect from H port P:2: Too many authentication failures", or PAM's
     // reason as a banner.
