@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use machine_tests::Env;
+use machine_tests::simulators::frame::Nothing;
+use machine_tests::{Cloud, Env, screen};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -40,10 +41,41 @@ fn a_terminal_gets_the_live_view_unless_it_cannot() {
     };
     let live = create("a", "TERM=xterm");
     assert!(live.contains('✔') && live.contains("\x1b["), "{live:?}");
+    // Steps are called by their words, and nothing that moved is left.
+    let shown = screen(&live);
+    assert!(shown.iter().any(|line| line.starts_with("✔ a: creating the machine (0.")), "{shown:#?}");
+    assert!(!shown.iter().any(|line| line.contains("create-machine") || line.contains('·')), "{shown:#?}");
+    assert_eq!(shown.last().map(String::as_str), Some("a: ready: eval $(machine env a)"), "{shown:#?}");
     let plain = create("b", "TERM=dumb");
     assert!(plain.contains("b: create-machine … done") && !plain.contains('\x1b'), "{plain:?}");
     let bare = create("c", "NO_COLOR=1");
     assert!(bare.contains("✔ c: "), "no colour around the mark: {bare:?}");
+}
+
+#[test]
+fn l3_what_is_to_be_known_stays_on_the_screen() {
+    let cloud = Cloud::new(Nothing);
+    cloud.env().write("empty/none", "");
+    let args =
+        ["create", "w", "-d", "digitalocean", "--digitalocean-private-networking", "--engine-bundle", "dir:empty"];
+    let failed = cloud.env().machine(&args).pty().wait();
+    let shown = screen(&failed.stdout);
+    let note = "w: --digitalocean-private-networking has no effect: every droplet is in a private network";
+    assert!(shown.iter().any(|line| line == note), "{shown:#?}");
+    assert!(shown.iter().any(|line| line.starts_with("✘ w: preparing the engine bundle failed (")), "{shown:#?}");
+
+    // What a signal is answered with, too.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of our own");
+    let port = silent.local_addr().expect("its address").port().to_string();
+    let env = Env::new();
+    let args = ["create", "x", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", &port];
+    let mut terminal = env.machine(&args).pty();
+    terminal.expect("x: connecting by SSH · 1s", SOON);
+    terminal.send("\x03");
+    let shown = screen(&terminal.wait().failure(130).stdout);
+    let said = "stopping: saving the state (interrupt again to stop at once)";
+    assert!(shown.iter().any(|line| line == said), "{shown:#?}");
+    assert!(shown.iter().any(|line| line.starts_with("✘ x: connecting by SSH failed (1.")), "{shown:#?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod vms;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use machine_tests::{KillTimes, until};
+use machine_tests::{KillTimes, screen, until};
 use rustix::process::Signal;
 
 use vms::{GUEST, STAGES, Vms, ended, kill, page};
@@ -17,10 +17,10 @@ use vms::{GUEST, STAGES, Vms, ended, kill, page};
 fn a_vm_from_create_to_rm() {
     let Some(vms) = Vms::new() else { return };
     // No -d: a VM on this computer is what one gets.
-    let shared = vms.env.write("shared/hello", "from this computer\n");
-    let share = format!("{}:/srv/shared", shared.parent().unwrap().display());
-    let created = vms.machine(&["create", "dev", "--qemu-share", &share]).run().success();
-    assert!(created.stderr.contains("dev: ready"), "{created}");
+    let shared = vms.env.write("src/hello", "from this computer\n");
+    let share = format!("{}:/src", shared.parent().unwrap().display());
+    let created = vms.machine(&["create", "dev", "--qemu-share", &share]).pty().wait().success();
+    l4_people_see_what_is_done_and_what_is_to_be_known(&screen(&created.stdout));
     assert_eq!(vms.status("dev"), "Running");
     let first = vms.one_qemu();
     let secret = std::fs::read_to_string(vms.env.store().join("machines/dev/id_ed25519")).unwrap();
@@ -31,11 +31,13 @@ fn a_vm_from_create_to_rm() {
     let mode = std::fs::metadata(vms.env.store().join("machines/dev/seed.iso")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
+    l17_a_first_day_as_the_readme_has_it(&vms);
+
     // A published port is a port of this computer, without another command.
     let port = vms.web("dev");
 
     // A shared folder is the same on both sides.
-    let script = "cat /srv/shared/hello && echo from the VM >/srv/shared/answer";
+    let script = "cat /src/hello && echo from the VM >/src/answer";
     let said = vms.machine(&["ssh", "dev", script]).run().success().stdout;
     assert_eq!(said, "from this computer\n");
     assert_eq!(std::fs::read_to_string(shared.with_file_name("answer")).unwrap(), "from the VM\n");
@@ -50,19 +52,54 @@ fn a_vm_from_create_to_rm() {
     vms.machine(&sharing).run().success().says(&["dev: shared\n"]);
     let shares = vms.env.run(&["share", "dev"]).success().stdout;
     assert_eq!(shares, format!("{share}\n{later}"));
-    let script = "cat '/srv/later on/note' /srv/shared/answer; ! touch '/srv/later on/other' 2>/dev/null";
+    let script = "cat '/srv/later on/note' /src/answer; ! touch '/srv/later on/other' 2>/dev/null";
     assert_eq!(vms.machine(&["ssh", "dev", script]).run().success().stdout, "read only\nfrom the VM\n");
     let again = vms.machine(&["share", "dev", later.trim_end()]).run().success();
     assert!(again.stderr.contains("dev: shared already"), "{again}");
     let _ = until("the published port after a restart", Duration::from_secs(120), || page(port));
 
-    vms.machine(&["share", "dev", "--remove", "/srv/shared"]).run().success().says(&["dev: no longer shared"]);
+    vms.machine(&["share", "dev", "--remove", "/src"]).run().success().says(&["dev: no longer shared"]);
     assert_eq!(vms.env.run(&["share", "dev"]).success().stdout, later);
     let left = vms.machine(&["ssh", "dev", "grep -c 9p /proc/mounts; ls /srv; cat '/srv/later on/note'"]);
     assert_eq!(left.run().success().stdout, "1\nlater on\nread only\n");
 
     vms.machine(&["rm", "-y", "dev"]).run().success();
     vms.nothing_left();
+}
+
+/// The screen after a `create`.
+fn l4_people_see_what_is_done_and_what_is_to_be_known(screen: &[String]) {
+    let has = |words: &str| assert!(screen.iter().any(|line| line.contains(words)), "{words:?} is not in {screen:#?}");
+    for words in ["✔ dev: creating the machine (", "✔ dev: starting the engine (", "dev: the VM boots", "console.log"]
+    {
+        has(words);
+    }
+    if !std::path::Path::new("/dev/kvm").exists() {
+        has("dev: no hardware acceleration: the VM is emulated, some ten times slower");
+        has("about a minute under emulation");
+    }
+    for id in ["create-machine", "upload-engine", "rotate-host-key"] {
+        assert!(!screen.iter().any(|line| line.contains(id)), "{id} is no word for people: {screen:#?}");
+    }
+    assert!(!screen.iter().any(|line| line.contains(" · ")), "nothing that moves is left: {screen:#?}");
+    assert_eq!(screen.last().map(String::as_str), Some("dev: ready: eval $(machine env dev)"), "{screen:#?}");
+}
+
+/// Every line of the README's first day, up to its evening, in one shell.
+fn l17_a_first_day_as_the_readme_has_it(vms: &Vms) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let day = text.split("### A first day").nth(1).and_then(|day| day.split("Every evening").next()).unwrap();
+    let lines: Vec<&str> = day.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    assert!(lines.len() > 6, "{lines:?}");
+    // Another port, as this one may be somebody's; and the page is there when the port has come here.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let patient = "curl -sS --retry 60 --retry-all-errors --retry-delay 1 localhost";
+    let script = lines.join("\n").replace("8080", &port).replace("curl localhost", patient);
+    let done = vms.env.command("sh", &["-ec", &script]).env("SHELL", "/bin/sh").deadline(GUEST).run().success();
+    assert!(done.stdout.contains("\nfrom this computer\n"), "the page:\n{done}");
+    assert!(done.stdout.contains("Loaded image: box:latest"), "{done}");
+    vms.env.sh("eval $(machine env --shell sh dev) && docker rm -f web && docker rmi box").success();
 }
 
 /// `create` killed on the way to an engine, with a whole guest: as it boots, and as the engine comes. Then the VM

@@ -31,7 +31,7 @@ where
     let runtime = runtime()?;
     let report = Report::new(args, session.global.debug);
     let result = runtime.block_on(async {
-        let cancel = signals::watch().map_err(|e| CommandError::failure("cannot listen to signals").caused_by(&e))?;
+        let cancel = listen(&report, "saving the state")?;
         let world = world::build(session, store, &report, args, cancel)?;
         work(world, report.clone()).await
     });
@@ -54,8 +54,7 @@ where
     let report = Report::new(args, session.global.debug);
     let runtime = runtime()?;
     let result = runtime.block_on(async {
-        let mut cancel =
-            signals::watch().map_err(|e| CommandError::failure("cannot listen to signals").caused_by(&e))?;
+        let mut cancel = listen(&report, "keeping what was downloaded")?;
         let sink = report.sink();
         let (machine, step) = (what.to_owned(), step.to_owned());
         sink(Event::Started { machine: machine.clone(), step: step.clone(), title });
@@ -63,7 +62,8 @@ where
         let made = tokio::select! {
             made = work(sink.clone()) => made,
             _ = cancel.wait_for(|stop| *stop) => {
-                Err(CommandError::new(Kind::Interrupted, "interrupted; nothing incomplete is kept"))
+                Err(CommandError::new(Kind::Interrupted, format!("interrupted: {what} is not ready"))
+                    .hint("the same command again goes on with what was downloaded"))
             }
         };
         let took = started.elapsed();
@@ -77,6 +77,12 @@ where
     // What still runs in the background (hashing, copying) must not hold the program.
     runtime.shutdown_background();
     result
+}
+
+/// Listens to signals.
+fn listen(report: &Report, by: &'static str) -> Result<tokio::sync::watch::Receiver<bool>, CommandError> {
+    let stopping = signals::Stopping { report: report.clone(), by };
+    signals::watch(stopping).map_err(|e| CommandError::failure("cannot listen to signals").caused_by(&e))
 }
 
 /// A runtime: made only by commands that need one.

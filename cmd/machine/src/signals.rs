@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::report::Report;
+
 /// Number of the last signal seen; 0 for none.
 static LAST: AtomicU8 = AtomicU8::new(0);
 
@@ -24,9 +26,15 @@ pub(crate) fn exit_code() -> u8 {
     }
 }
 
+/// Whom a signal is told of, and what is done then, as in "saving the state".
+pub(crate) struct Stopping {
+    pub(crate) report: Report,
+    pub(crate) by: &'static str,
+}
+
 /// Starts listening (inside a runtime): the receiver turns true with the first signal.
 #[cfg(unix)]
-pub(crate) fn watch() -> std::io::Result<watch::Receiver<bool>> {
+pub(crate) fn watch(stopping: Stopping) -> std::io::Result<watch::Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let (sender, receiver) = watch::channel(false);
@@ -40,7 +48,7 @@ pub(crate) fn watch() -> std::io::Result<watch::Receiver<bool>> {
                 _ = interrupt.recv() => SIGINT,
                 _ = terminate.recv() => SIGTERM,
             };
-            note(number, &sender);
+            note(number, &stopping, &sender);
         }
     });
     Ok(receiver)
@@ -48,26 +56,27 @@ pub(crate) fn watch() -> std::io::Result<watch::Receiver<bool>> {
 
 /// The same where there is only Ctrl-C.
 #[cfg(not(unix))]
-pub(crate) fn watch() -> std::io::Result<watch::Receiver<bool>> {
+pub(crate) fn watch(stopping: Stopping) -> std::io::Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
-            note(SIGINT, &sender);
+            note(SIGINT, &stopping, &sender);
         }
     });
     Ok(receiver)
 }
 
-fn note(number: u8, sender: &watch::Sender<bool>) {
+fn note(number: u8, stopping: &Stopping, sender: &watch::Sender<bool>) {
     let before = LAST.swap(number, Ordering::SeqCst);
     if before != 0 || crate::world::ASKING.load(Ordering::SeqCst) {
         end();
     }
-    crate::output::say("stopping: saving the state (interrupt again to stop at once)");
+    stopping.report.say(&format!("stopping: {} (interrupt again to stop at once)", stopping.by));
     let _ = sender.send(true);
-    tokio::spawn(async {
+    let report = stopping.report.clone();
+    tokio::spawn(async move {
         tokio::time::sleep(PATIENCE).await;
-        crate::output::say("it does not stop by itself: ended");
+        report.say("it does not stop by itself: ended");
         end();
     });
 }

@@ -86,6 +86,7 @@ pub struct Context {
     /// Secret settings, resolved, by name. They stay in this type up to the place that sends them.
     pub secrets: BTreeMap<String, SecretString>,
     progress: Progress,
+    note: Option<Progress>,
     save: Save,
     keep_secret: KeepSecret,
 }
@@ -114,6 +115,7 @@ impl Context {
             resumed: false,
             secrets: BTreeMap::new(),
             progress: Arc::new(|_| ()),
+            note: None,
             save: Arc::new(|_| Ok(())),
             keep_secret: Arc::new(|_, _| Box::pin(async { Ok(()) })),
         }
@@ -179,6 +181,12 @@ impl Context {
         Self { progress, ..self }
     }
 
+    /// Whom [`Context::note`] tells; else whoever is told of progress.
+    #[must_use]
+    pub fn on_note(self, note: Progress) -> Self {
+        Self { note: Some(note), ..self }
+    }
+
     /// What [`Context::save`] does.
     #[must_use]
     pub fn on_save(self, save: Save) -> Self {
@@ -194,6 +202,12 @@ impl Context {
     /// Says what is going on, in a few words. Never a secret: the line is shown and logged.
     pub fn say(&self, line: &str) {
         (self.progress)(line);
+    }
+
+    /// Says what somebody should still know when the work is over, in a sentence: why it is slow, what became different. Never
+    /// a secret, either.
+    pub fn note(&self, line: &str) {
+        self.note.as_ref().unwrap_or(&self.progress)(line);
     }
 
     /// For parts that report progress by themselves.

@@ -33,7 +33,7 @@ pub(crate) async fn usable(driver: &DigitalOcean, api: Api<'_>) -> Result<()> {
             Err(Diagnostic::new(Kind::Denied, message).hint("https://cloud.digitalocean.com/support"))
         }
         "warning" => {
-            api.cx.say(&format!("DigitalOcean warns of the account: {}", account.status_message));
+            api.cx.note(&format!("DigitalOcean warns of the account: {}", account.status_message));
             Ok(())
         }
         _ => Ok(()),

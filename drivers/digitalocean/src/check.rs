@@ -26,7 +26,7 @@ pub(crate) async fn check(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> 
         ));
     }
     if s.private_networking {
-        api.cx.say("--digitalocean-private-networking has no effect: every droplet is in a private network");
+        api.cx.note("--digitalocean-private-networking has no effect: every droplet is in a private network");
     }
     room(driver, api, s).await?;
     readable(driver, api, s).await?;

@@ -73,7 +73,7 @@ pub(crate) async fn only_one(api: Api<'_>, m: &Machine) -> Result<()> {
     }
     for other in found.iter().filter(|other| other.id != id && has_tag(&other.tags, &tag)) {
         let price = other.size.as_ref().map(|size| format!(" ({})", size.price())).unwrap_or_default();
-        api.cx.say(&format!("droplet {}{price} carries this machine's id, too: deleting it", other.id));
+        api.cx.note(&format!("droplet {}{price} carries this machine's id, too: deleting it", other.id));
         delete(api, other.id).await?;
     }
     Ok(())
@@ -224,7 +224,7 @@ pub(crate) async fn boot(driver: &DigitalOcean, api: Api<'_>, s: &Settings, m: &
                 .hint("try again later, or choose another --digitalocean-region or --digitalocean-size"));
         }
         replaced += 1;
-        api.cx.say(&format!("{}: replacing it", errored()));
+        api.cx.note(&format!("{}: replacing it", errored()));
         delete(api, id).await?;
         (m.droplet_id, m.action_id, m.droplet_asked) = (None, None, false);
         api.cx.save(m)?;

@@ -131,7 +131,7 @@ async fn readable<T: DeserializeOwned>(api: Api<'_>, scope: &'static str, key: &
     };
     let listed = permitted(list(api, (doing, scope), path, "", key).await)?;
     if listed.is_none() {
-        api.cx.say(&format!("the access token may not {doing} ({scope}): what is among them stays unseen"));
+        api.cx.note(&format!("the access token may not {doing} ({scope}): what is among them stays unseen"));
     }
     Ok(listed.unwrap_or_default())
 }

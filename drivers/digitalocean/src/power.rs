@@ -40,7 +40,7 @@ impl PowerSwitch for DigitalOcean {
                     return Ok(());
                 }
                 Err(error) if matches!(error.kind, Kind::Timeout | Kind::Failure) => {
-                    cx.say(&format!("the guest did not shut down ({error}): switching it off"));
+                    cx.note(&format!("the guest did not shut down ({error}): switching it off"));
                 }
                 Err(error) => return Err(error),
             }
@@ -58,7 +58,7 @@ impl PowerSwitch for DigitalOcean {
         }
         match apply(api, id, "reboot", "").await {
             Err(error) if matches!(error.kind, Kind::Timeout | Kind::Failure) => {
-                cx.say(&format!("the guest did not reboot ({error}): cutting its power"));
+                cx.note(&format!("the guest did not reboot ({error}): cutting its power"));
                 apply(api, id, "power_cycle", "").await?;
             }
             result => result?,

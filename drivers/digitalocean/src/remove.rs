@@ -19,7 +19,7 @@ pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()
         let found = permitted(found)?;
         if found.is_none() {
             api.cx
-                .say("the access token may not look for droplets by tag (droplet:read, tag:read): others stay unseen");
+                .note("the access token may not look for droplets by tag (droplet:read, tag:read): others stay unseen");
         }
         Ok(found.flatten())
     };

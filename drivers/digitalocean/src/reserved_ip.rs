@@ -110,7 +110,7 @@ async fn assigned(api: Api<'_>, ip: &str, droplet: u64) -> Result<()> {
                     Some(seen) if seen.status == "errored" => {
                         errors += 1;
                         action = None;
-                        api.cx.say(&format!("DigitalOcean could not assign {ip} (action {id} errored): asking again"));
+                        api.cx.note(&format!("DigitalOcean could not assign {ip} (action {id} errored): asking again"));
                         continue;
                     }
                     Some(seen) => format!("action {id} is {}", seen.status),

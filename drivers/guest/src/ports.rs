@@ -54,7 +54,7 @@ pub async fn keep_or_choose(
         for port in [old_ssh, old_engine].into_iter().filter(|port| ![ssh, engine].contains(port)) {
             promises.release(port)?;
         }
-        cx.say(&format!(
+        cx.note(&format!(
             "port {old_ssh} or {old_engine} of 127.0.0.1 is taken by another program: the VM is at {ssh} (SSH) and {engine} (engine) now"
         ));
     }

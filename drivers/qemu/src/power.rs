@@ -55,7 +55,7 @@ impl Qemu {
                 break format!("the guest did not shut down within {} s", timing.shutdown.as_secs());
             }
         };
-        cx.say(&format!("{trouble}: switching it off"));
+        cx.note(&format!("{trouble}: switching it off"));
         Ok(false)
     }
 }

@@ -180,11 +180,11 @@ pub(crate) async fn end(files: &Files, cx: &Context, timing: &Timing) -> Result<
     match control(files, cx, timing.answer.min(Duration::from_secs(2))).await {
         Ok(mut qmp) => match qmp.quit().await {
             Ok(()) if gone(files, timing.end, timing).await? => return Ok(()),
-            Ok(()) => cx.say("QEMU does not end: killing it"),
-            Err(trouble) => cx.say(&format!("{trouble}: killing it")),
+            Ok(()) => cx.note("QEMU does not end: killing it"),
+            Err(trouble) => cx.note(&format!("{trouble}: killing it")),
         },
         Err(QmpError::Stranger(_) | QmpError::Nobody(_)) => {}
-        Err(trouble) => cx.say(&format!("{trouble}: killing it")),
+        Err(trouble) => cx.note(&format!("{trouble}: killing it")),
     }
     let lock = files.lock();
     platform::kill(&lock, files.last_socket().as_deref()).await.map_err(io("end the process that holds", &lock))?;

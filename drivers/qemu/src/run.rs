@@ -1,12 +1,15 @@
 //! A machine's QEMU is running, and answers. Main item: [`ensure`].
 
+use std::path::Path;
+
 use machine_driver::{Context, Diagnostic, Kind, Result};
 
+use crate::accel::Choice;
 use crate::arguments::arguments;
 use crate::driver::Machine;
-use crate::files::Files;
+use crate::files::{CONSOLE, Files};
 use crate::process::{self, Failure};
-use crate::settings::Settings;
+use crate::settings::{Accel, Settings};
 use crate::timing::Timing;
 use crate::{accel, check, disk};
 
@@ -28,7 +31,7 @@ pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine, timing: 
     let version = check::version(&program, timing).await?;
     let choice = accel::choose(cx, s, timing, &version).await?;
     if let Some(note) = &choice.note {
-        cx.say(note);
+        cx.note(note);
     }
     files.prepare()?;
     let mut last = None;
@@ -39,7 +42,10 @@ pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine, timing: 
             return take_over(cx, &files, &program, timing).await;
         };
         match process::spawn(&files, cx, &program, &arguments, lock, timing).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                cx.note(&boots(&choice, &cx.dir.join(CONSOLE)));
+                return Ok(());
+            }
             Err(Failure::PortTaken(e)) => last = Some(e),
             Err(Failure::Other(e)) => return Err(e),
         }
@@ -47,6 +53,12 @@ pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine, timing: 
     Err(last
         .unwrap_or_else(|| Diagnostic::new(Kind::Failure, "QEMU did not start"))
         .hint("see what listens on 127.0.0.1, or try again"))
+}
+
+/// What a guest does that has just been switched on, which takes its time.
+fn boots(choice: &Choice, console: &Path) -> String {
+    let pace = if choice.accel == Accel::Tcg { ", which takes about a minute under emulation" } else { "" };
+    format!("the VM boots{pace}; what it says: {}", console.display())
 }
 
 /// One that lives already: ours, from an earlier run that was ended before it could say so.
@@ -58,7 +70,7 @@ async fn take_over(cx: &Context, files: &Files, program: &str, timing: &Timing) 
     let trouble = |trouble| Diagnostic::new(Kind::Failure, "the VM is paused, and does not go on").caused_by(&trouble);
     let mut qmp = process::control(files, cx, timing.answer).await.map_err(trouble)?;
     if matches!(qmp.status().await.map_err(trouble)?.as_str(), "paused" | "io-error") {
-        cx.say("the VM was paused: letting it go on");
+        cx.note("the VM was paused: letting it go on");
         qmp.go_on().await.map_err(trouble)?;
     }
     Ok(())

@@ -171,7 +171,10 @@ pub(crate) async fn find_or_build(cx: &Context<'_>, asked: Option<&str>, arch: A
     let report = move |progress: Progress| {
         let (text, bytes) = match progress {
             Progress::Fetching { what, done, total } => (what, total.map(|t| (done, t))),
-            Progress::Doing(text) | Progress::Warning(text) => (text, None),
+            Progress::Doing(text) => (text, None),
+            Progress::Warning(text) => {
+                return events(Event::Note { machine: machine.clone(), text: format!("warning: {text}") });
+            }
             _ => return,
         };
         events(Event::Progress { machine: machine.clone(), step: step.clone(), text, bytes });

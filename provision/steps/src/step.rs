@@ -145,6 +145,7 @@ impl<'w> Context<'w> {
         let machine = self.record.name.clone();
         let step = self.step.to_owned();
         let events = Arc::clone(&self.world.events);
+        let (noted, notes) = (machine.clone(), Arc::clone(&self.world.events));
         let store = self.world.store.clone();
         let name = machine.clone();
         let injected = self.paths.injected_host_key();
@@ -177,6 +178,7 @@ impl<'w> Context<'w> {
                     bytes: None,
                 });
             }))
+            .on_note(Arc::new(move |text| notes(Event::Note { machine: noted.clone(), text: text.to_owned() })))
             .on_keep_secret(Arc::new(move |secret, value| {
                 let (keeper, about, kept) = (keeper.clone(), about.clone(), Arc::clone(&kept));
                 let (store, id, machine, secret) = (keeping.clone(), id.clone(), name.clone(), secret.to_owned());
@@ -260,6 +262,11 @@ impl<'w> Context<'w> {
     pub(crate) fn progress(&self, text: &str) {
         let (machine, step) = (self.record.name.clone(), self.step.to_owned());
         (self.world.events)(Event::Progress { machine, step, text: text.to_owned(), bytes: None });
+    }
+
+    /// A sentence that is still to be read when the step is over.
+    pub(crate) fn note(&self, text: &str) {
+        (self.world.events)(Event::Note { machine: self.record.name.clone(), text: text.to_owned() });
     }
 
     /// A counter of bytes for the step that runs; callable from other tasks.

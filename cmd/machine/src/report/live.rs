@@ -1,12 +1,13 @@
-//! One moving line for each machine, on a terminal.
+//! One moving line for each machine, on a terminal. What is to be read later stays above them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use machine_provision::{Event, Outcome};
 
+use super::doing::Doing;
 use super::{View, outcome_words, seconds};
 
 /// How often the spinner turns.
@@ -23,8 +24,13 @@ pub(super) struct Live {
 /// The line of one machine.
 struct Line {
     bar: ProgressBar,
-    /// What the step that runs is called, for people.
-    title: String,
+    doing: Arc<Mutex<Doing>>,
+}
+
+impl Line {
+    fn doing<T>(&self, of: impl FnOnce(&mut Doing) -> T) -> T {
+        of(&mut self.doing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Live {
@@ -33,26 +39,32 @@ impl Live {
         Self { all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()), machines: Mutex::default(), colour }
     }
 
-    fn spinner(&self) -> ProgressStyle {
-        let template = if self.colour { "{spinner:.cyan} {msg} {elapsed:.dim}" } else { "{spinner} {msg} {elapsed}" };
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+    /// The line is made up whenever it is drawn: seconds go on, whatever is heard of the work.
+    fn style(&self, machine: &str, doing: &Arc<Mutex<Doing>>) -> ProgressStyle {
+        let template = if self.colour { "{spinner:.cyan} {line}" } else { "{spinner} {line}" };
+        let (machine, doing) = (machine.to_owned(), Arc::clone(doing));
+        let line = move |_: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+            let line = doing.lock().unwrap_or_else(PoisonError::into_inner).line(&machine, Instant::now());
+            // A line that breaks is one that nobody can take back.
+            let room = usize::from(crossterm::terminal::size().map_or(80, |(columns, _)| columns)).saturating_sub(3);
+            let _ = out.write_str(&line.chars().take(room).collect::<String>());
+        };
+        ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_spinner())
+            .with_key("line", line)
     }
 
-    fn bytes(&self) -> ProgressStyle {
-        let template = "{spinner} {msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-    }
-
-    fn done(&self, mark: &str, colour: &str, text: &str) {
+    fn stays(&self, mark: &str, colour: &str, text: &str) {
         let line = if self.colour { format!("\x1b[{colour}m{mark}\x1b[0m {text}") } else { format!("{mark} {text}") };
         let _ = self.all.println(line);
     }
 
-    fn bar<'a>(&self, machines: &'a mut HashMap<String, Line>, machine: &str) -> &'a mut Line {
+    fn of<'a>(&self, machines: &'a mut HashMap<String, Line>, machine: &str) -> &'a mut Line {
         machines.entry(machine.to_owned()).or_insert_with(|| {
-            let bar = self.all.add(ProgressBar::new_spinner().with_style(self.spinner()));
+            let doing = Arc::new(Mutex::new(Doing::new(Instant::now())));
+            let bar = self.all.add(ProgressBar::new_spinner().with_style(self.style(machine, &doing)));
             bar.enable_steady_tick(TICK);
-            Line { bar, title: String::new() }
+            Line { bar, doing }
         })
     }
 }
@@ -60,37 +72,31 @@ impl Live {
 impl View for Live {
     fn event(&self, event: &Event) {
         let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         match event {
             Event::Started { machine, title, .. } => {
-                let line = self.bar(&mut machines, machine);
-                line.title.clone_from(title);
-                line.bar.set_style(self.spinner());
-                line.bar.reset_elapsed();
-                line.bar.set_message(format!("{machine}: {title}"));
+                self.of(&mut machines, machine).doing(|doing| doing.begin(title, now));
             }
             Event::Progress { machine, text, bytes, .. } => {
-                let line = self.bar(&mut machines, machine);
-                if let Some((done, total)) = bytes {
-                    line.bar.set_style(self.bytes());
-                    line.bar.set_length(*total);
-                    line.bar.set_position(*done);
-                    line.bar.set_message(format!("{machine}: {text}"));
-                } else {
-                    line.bar.set_message(format!("{machine}: {} ({text})", line.title));
+                self.of(&mut machines, machine).doing(|doing| doing.hear(text, *bytes, now));
+            }
+            Event::Finished { machine, step, outcome, took } => {
+                let what = self.of(&mut machines, machine).doing(|doing| doing.end(step));
+                match outcome {
+                    Outcome::Done => self.stays("✔", "32", &format!("{machine}: {what} ({})", seconds(*took))),
+                    Outcome::AlreadySo => {}
+                    Outcome::Warned(text) => {
+                        self.stays("!", "33", &format!("{machine}: {what}: {}: {text}", outcome_words(outcome)));
+                    }
                 }
             }
-            Event::Finished { machine, step, outcome, took } => match outcome {
-                Outcome::Done => self.done("✔", "32", &format!("{machine}: {step} ({})", seconds(*took))),
-                Outcome::AlreadySo => {}
-                Outcome::Warned(text) => {
-                    self.done("!", "33", &format!("{machine}: {step} {}: {text}", outcome_words(outcome)));
-                }
-            },
             Event::Failed { machine, step, took } => {
-                self.done("✘", "31", &format!("{machine}: {step} failed ({})", seconds(*took)));
-                if let Some(line) = machines.remove(machine) {
+                let line = machines.remove(machine);
+                let what = line.as_ref().map_or_else(|| step.clone(), |line| line.doing(|doing| doing.end(step)));
+                if let Some(line) = line {
                     line.bar.finish_and_clear();
                 }
+                self.stays("✘", "31", &format!("{machine}: {what} failed ({})", seconds(*took)));
             }
             Event::Note { machine, text } => {
                 let _ = self.all.println(format!("{machine}: {text}"));

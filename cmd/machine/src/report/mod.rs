@@ -2,6 +2,7 @@
 //!
 //! The main type is [`Report`]; one [`View`] per style, one file each.
 
+mod doing;
 mod json;
 mod live;
 mod plain;
@@ -151,6 +152,11 @@ impl Report {
     /// Says what must be known, also where nothing else is said.
     pub(crate) fn warn(&self, machine: &str, text: &str) {
         self.view.say(&format!("{machine}: {}\n", output::visible::line(text)));
+    }
+
+    /// Says what belongs to no machine, and must be known.
+    pub(crate) fn say(&self, text: &str) {
+        self.view.say(&(output::visible::lines(text) + "\n"));
     }
 
     /// Asks people something, with nothing moving meanwhile.

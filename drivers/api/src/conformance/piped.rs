@@ -40,9 +40,10 @@ impl AnyDriver for Far {
         Box::pin(async move {
             let request = Request { call, context: cx.data(), machine: machine.clone() };
             let Request { call, context, machine: mut there } = over(&request)?;
-            let (saving, keeping) = (cx.clone(), cx.clone());
+            let (noting, saving, keeping) = (cx.clone(), cx.clone(), cx.clone());
             let context = Context::from(context)
                 .on_progress(Arc::clone(cx.progress()))
+                .on_note(Arc::new(move |line| noting.note(line)))
                 .on_save(Arc::new(move |machine| saving.save(&over(machine)?)))
                 .on_keep_secret(Arc::new(move |name, value| {
                     let (cx, name) = (keeping.clone(), name.to_owned());

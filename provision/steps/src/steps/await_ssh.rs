@@ -1,5 +1,6 @@
 //! Waits until we are logged in, over a connection whose host key somebody vouched for, and pins that key.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -205,14 +206,21 @@ async fn attempt(cx: &Context<'_>, target: &Target, ours: bool) -> Result<Result
         cancel: &cx.world.cancel,
     };
     let tries = tokio::sync::Mutex::new(Tries::default());
+    let told = AtomicBool::new(false);
+    let not_yet = |e| {
+        if ours && !told.swap(true, Ordering::Relaxed) {
+            cx.progress("the machine is booting");
+        }
+        Probe::NotYet(e)
+    };
     until(wait, || async {
         let tried = if ours { tries.lock().await.next(target).await } else { ssh::connect(target).await };
         match tried {
             Ok(connection) => Probe::Now(Ok(connection)),
             Err(Refusal::UnknownHostKey { key, address }) => Probe::Now(Err(Unknown { key: *key, shown_by: address })),
-            Err(Refusal::Unreachable(e)) if ours || !fails_at_once(&e) => Probe::NotYet(e),
+            Err(Refusal::Unreachable(e)) if ours || !fails_at_once(&e) => not_yet(e),
             // While a guest boots, its key or its user may not be there yet.
-            Err(Refusal::Login(e)) if ours => Probe::NotYet(e),
+            Err(Refusal::Login(e)) if ours => not_yet(e),
             Err(Refusal::ChangedHostKey { key, address }) if target.trust.by_openssh => {
                 let alias = target.openssh.as_ref().and_then(|openssh| openssh.alias.as_deref());
                 Probe::Never(changed_for_openssh(&address, &key, alias.unwrap_or(&target.host)))

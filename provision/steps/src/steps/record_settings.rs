@@ -25,7 +25,7 @@ async fn run(step: &RecordSettings, cx: &mut Context<'_>) -> Result<Outcome> {
     }
     if !changes.is_empty() {
         let told: Vec<String> = changes.iter().map(|change| format!("{}: {}", change.name(), change.effect)).collect();
-        cx.progress(&told.join("; "));
+        cx.note(&told.join("; "));
     }
     if let Some(key) = &step.ssh_host_key {
         replace_host_key(cx, key)?;

@@ -60,7 +60,7 @@ async fn open(bundle: &Bundle) -> Result<(BufReader<tokio::fs::File>, u64)> {
     let unreadable = |e: std::io::Error| {
         Diagnostic::failure(format!("cannot read {}", path.display()))
             .caused_by(&e)
-            .hint("`machine bundle verify` checks the bundles here; `machine bundle build --refresh` makes a new one")
+            .hint("`machine bundle verify` checks the bundles here; `machine bundle build` makes a new one")
     };
     let file = tokio::fs::File::from_std(machine_base::files::open(&path).map_err(unreadable)?);
     let size = file.metadata().await.map_err(unreadable)?.len();
