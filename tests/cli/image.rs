@@ -1,6 +1,7 @@
 //! `machine image`: what is kept, what stands on it, what is refused. Nothing is built here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use machine_tests::{Env, assert_output, assert_outputs, skipped};
 use serde_json::{Value, json};
@@ -74,6 +75,102 @@ fn an_image_is_taken_in_listed_checked_and_removed() {
     [exit code 4]
     "#);
     assert_eq!(env.run(&["image", "ls", "-q"]).success().stdout, "");
+}
+
+#[test]
+fn l17_what_nothing_needs_is_pruned_and_whatever_is_kept_is_listed() {
+    let env = Env::new();
+    for name in ["used.img", "spare.img"] {
+        let path = raw(&env, name);
+        env.sh(&format!("printf {name} | dd of={} conv=notrunc 2>/dev/null", path.display())).success();
+        env.run(&["image", "import", &path.display().to_string(), "--arch", "amd64"]).success();
+    }
+    let digest = |name: &str| {
+        let all = env.run(&["image", "ls", "--format", "{{.Name}} {{.Digest}}"]).success().stdout;
+        let found = all.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
+        found.expect("it was imported")
+    };
+    let uses = json!({ "driver": { "name": "qemu", "settings": {}, "machine": { "digest": digest("used.img") } } });
+    record::put(&env, &record::with(record::running("web-1"), &uses));
+    // What a build that was stopped had downloaded.
+    env.sh(
+        "mkdir -p $XDG_CACHE_HOME/machine/disks/packages && echo deb >$XDG_CACHE_HOME/machine/disks/packages/x_1.deb",
+    )
+    .success();
+
+    let listed = env.run(&["doctor", "--space"]).success().stdout;
+    let line = |begin: &str| listed.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("{listed}"));
+    assert!(line("image used.img, of web-1 ").trim_end().ends_with(&digest("used.img")), "no command: {listed}");
+    assert!(
+        line("image spare.img ").ends_with(&format!("machine image rm {}", &digest("spare.img")[..12])),
+        "{listed}"
+    );
+    assert!(line("machine web-1 ").ends_with("machine rm web-1"), "{listed}");
+    assert!(line("downloads, locks ").ends_with("machine image prune"), "{listed}");
+    assert!(line("In all: ").ends_with(" MB"), "{listed}");
+    let all: Value = serde_json::from_str(&env.run(&["doctor", "--space", "-o", "json"]).success().stdout).unwrap();
+    assert!(all.as_array().unwrap().iter().all(|one| one["bytes"].is_u64() && one["path"].is_string()), "{all}");
+
+    assert_output!(env.run(&["image", "prune"]), @"
+    $ machine image prune
+    ! error: cannot ask for confirmation to remove spare.img (2 MB), downloads (1 MB): not a terminal
+    ! hint: `-y` removes without asking
+    [exit code 2]
+    ");
+    assert_output!(env.run(&["image", "prune", "-y"]), @"
+    $ machine image prune -y
+    ! removed spare.img (2 MB)
+    ! removed downloads (1 MB)
+    ");
+    assert_eq!(env.run(&["image", "ls", "--format", "{{.Name}}"]).success().stdout, "used.img\n");
+    assert_output!(env.run(&["image", "prune", "-y", "--all"]), @"
+    $ machine image prune -y --all
+    ! nothing to remove
+    ");
+}
+
+/// In place of mmdebstrap: it runs its hooks, has downloaded one package, and works until it is told to end.
+const MMDEBSTRAP: &str = r#"#!/bin/sh
+root=$TMPDIR/mmdebstrap.root
+mkdir -p "$root"
+trap 'rm -rf "$root"; exit 1' TERM
+for arg; do
+  case $arg in
+    "--setup-hook=sync-in "*) eval "set -- ${arg#--setup-hook=sync-in }"; cp -R "$1/." "$root$2" ;;
+    --setup-hook=*) sh -c "${arg#--setup-hook=}" exec "$root" ;;
+  esac
+done
+ls "$root/var/cache/apt/archives" >>"$HOME/there"
+echo package >"$root/var/cache/apt/archives/a_1%3a2_amd64.deb"
+echo "I: extracting archives..." >&2
+tail -f /dev/null &
+wait
+"#;
+
+#[test]
+fn l15_ctrl_c_in_a_build_says_what_is_kept_and_the_next_begins_with_it() {
+    if !rustix::process::geteuid().is_root() || !std::path::Path::new("/usr/bin/mmdebstrap").exists() {
+        skipped("a stand-in takes mmdebstrap's place in a namespace that root makes");
+        return;
+    }
+    let env = Env::new();
+    let stand_in = env.write("mmdebstrap", MMDEBSTRAP);
+    env.sh(&format!("chmod 755 {}", stand_in.display())).success();
+    let script = format!("mount --bind {} /usr/bin/mmdebstrap && exec machine image build", stand_in.display());
+    for round in ["", "a_1%3a2_amd64.deb\n"] {
+        let mut running = env.command("unshare", &["--mount", "sh", "-c", &script]).spawn();
+        running.wait_for("debian: prepare-image: extracting archives", Duration::from_secs(60));
+        running.signal(rustix::process::Signal::INT);
+        running.wait().failure(130).says(&[
+            "stopping: keeping what was downloaded (interrupt again to stop at once)",
+            "error: interrupted: debian is not ready",
+            "hint: the same command again goes on with what was downloaded",
+        ]);
+        assert_eq!(std::fs::read_to_string(env.home().join("there")).unwrap(), round);
+        assert_eq!(env.run(&["image", "ls", "-q"]).success().stdout, "");
+    }
+    let kept = env.sh("cat $XDG_CACHE_HOME/machine/disks/packages/*_a_1%3a2_amd64.deb").success().stdout;
+    assert_eq!(kept, "package\n");
 }
 
 #[test]

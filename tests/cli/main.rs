@@ -23,6 +23,7 @@ mod image;
 mod lab_cache;
 mod providers;
 mod pydo;
+mod quickstart;
 mod reading;
 mod record;
 mod saved_states;

@@ -51,7 +51,8 @@ fn s11_a_key_in_a_token_opens_the_host_and_its_pin_is_the_agents_to_ask_for() {
 
     // Nobody is asked for anything by an ssh of ours, and the refusal says who is.
     let asked = log_in(&env, "web", "auto", &CONFIG);
-    let words = ["held back: a key in a token, which wants its PIN", "hint: open the token in your agent", "ssh-add -s"];
+    let words =
+        ["held back: a key in a token, which wants its PIN", "hint: open the token in your agent", "ssh-add -s"];
     refused(asked, &words);
 
     let config = env.home().join("softhsm2.conf");

@@ -5,7 +5,8 @@ use machine_tests::{Env, Sshd};
 use crate::ssh_login::{TRANSPORTS, key, user};
 
 /// Says much more than is ever read, on the stream that is named.
-const FLOOD: &str = "#!/bin/sh\ntr '\\0' x </dev/zero | head -c 100000000 >&STREAM\necho >&2\necho the end >&2\nexit 3\n";
+const FLOOD: &str =
+    "#!/bin/sh\ntr '\\0' x </dev/zero | head -c 100000000 >&STREAM\necho >&2\necho the end >&2\nexit 3\n";
 
 /// `create` up to the host; the most memory that it had, in kB, and what it said.
 fn memory_of(env: &Env, sshd: &Sshd, transport: &str) -> (u64, String) {

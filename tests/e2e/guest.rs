@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use machine_driver::{Context, Folders, HostKeyPair};
 use machine_guest::{Arch, Disk, Disks, Network, Seed, Source, USER, overlay};
-use machine_tests::{Lab, skipped, until};
+use machine_tests::{Env, Lab, skipped, until};
 use tempfile::TempDir;
 
 /// An emulated guest on a busy computer.
@@ -195,6 +195,15 @@ fn is_what_its_seed_says(guest: &Guest) {
     ));
     let _ = guest
         .run("sudo sh -c 'command -v apparmor_parser iptables' && getent hosts localhost && test -s /etc/resolv.conf");
+}
+
+#[test]
+fn l2_a_disk_that_is_there_is_not_built_again() {
+    let Some(disk) = disk() else { return };
+    let mut env = Env::new();
+    env.use_cache(&Lab::shared_cache());
+    let kept = env.run(&["image", "build", "--if-missing"]).success();
+    assert_eq!((kept.stdout, kept.stderr.as_str()), (format!("{}\n", disk.name), ""));
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn long_quickstart_on_a_bare_machine() {
         "\nHello from a container on Linux ",
         "\n── Where the time went\n",
         "\n\"dev\" is a Docker host now. Go on with:\n",
+        "\nimages: 1, bundles: 1\n",
         "\nengine linux\n",
         "\nthe end\n",
     ] {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use machine_base::arch::in_uname_words;
 use machine_base::content::{ContentCache, Workspace, file_name};
@@ -15,11 +16,23 @@ use crate::{Arch, Disk, Format, Kernel, files};
 
 const MANIFEST: &str = "disk.json";
 
-/// `disks/DIGEST/{disk.json, …}`, `index/`, `locks/`, `partial/`, `tmp/`.
+/// `disks/DIGEST/{disk.json, …}`, `index/`, `locks/`, `packages/`, `partial/`, `tmp/`.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     content: ContentCache,
 }
+
+/// Part of what an image is made from.
+#[derive(Debug, Clone)]
+pub struct Download {
+    /// Its file.
+    pub path: PathBuf,
+    /// How large it is.
+    pub bytes: u64,
+}
+
+/// A file that was touched so lately may be somebody's at work.
+const AT_WORK: Duration = Duration::from_secs(3600);
 
 /// What stands beside a disk.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -179,6 +192,32 @@ impl Cache {
     /// Where a download grows.
     pub(crate) fn partial_file(&self, key: &str) -> Result<PathBuf> {
         self.content.partial_file(&file_name(key)).map_err(files::advised)
+    }
+
+    /// Where Debian packages stay between two builds.
+    pub(crate) fn packages(&self) -> Result<PathBuf> {
+        self.content.part("packages").map_err(files::advised)
+    }
+
+    /// Whatever interrupted builds and downloads have left.
+    pub(crate) fn downloads(&self) -> Result<Vec<Download>> {
+        let mut all = Vec::new();
+        for folder in ["packages", "partial"].map(|part| self.dir().join(part)) {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(files::io("read", &folder)(e)),
+            };
+            for entry in entries {
+                let path = entry.map_err(files::io("read", &folder))?.path();
+                let Ok(about) = fs::metadata(&path) else { continue };
+                let touched = about.modified().ok().and_then(|at| at.elapsed().ok());
+                if touched.is_some_and(|age| age > AT_WORK) || folder.ends_with("packages") {
+                    all.push(Download { path, bytes: about.len() });
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// A temporary folder that goes with its owner: on drop, or, if the owner was killed, when the next one comes.

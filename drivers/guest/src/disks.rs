@@ -10,7 +10,7 @@ use machine_base::{Checksum, FileLock, LockError, blocking};
 use machine_driver::{Diagnostic, Kind, Progress, Result};
 use time::OffsetDateTime;
 
-use crate::cache::{Cache, Manifest, sha256};
+use crate::cache::{Cache, Download, Manifest, sha256};
 use crate::look::look;
 use crate::{Arch, DEFAULT_SUITE, Disk, Format, Source, build, fetch, files};
 
@@ -75,6 +75,33 @@ impl Disks {
             return Ok(known);
         }
         self.make(source, arch, &key, progress, deadline, None).await
+    }
+
+    /// What [`Disks::prepare`] would find without making anything.
+    ///
+    /// # Errors
+    /// A file that is not there.
+    pub fn kept(&self, source: &Source, arch: Arch) -> Result<Option<Disk>> {
+        Ok(self.cache.known(&key(source, arch)?))
+    }
+
+    /// What interrupted builds and downloads have left for the next one, but for what somebody may be at just now.
+    ///
+    /// # Errors
+    /// The folder is there and cannot be read.
+    pub fn downloads(&self) -> Result<Vec<Download>> {
+        self.cache.downloads()
+    }
+
+    /// Removes them.
+    ///
+    /// # Errors
+    /// One cannot be removed.
+    pub fn drop_downloads(&self, downloads: &[Download]) -> Result<()> {
+        downloads.iter().try_for_each(|download| match fs::remove_file(&download.path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(files::io("remove", &download.path)(e)),
+            _ => Ok(()),
+        })
     }
 
     /// Rebuilds our own disk from Debian packages, even if there is one.

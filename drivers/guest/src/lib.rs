@@ -23,6 +23,7 @@ mod source;
 mod units;
 mod vdi;
 
+pub use cache::Download;
 pub use cidr::Cidr;
 pub use disk::{Disk, Format, Kernel, USER, overlay};
 pub use disks::Disks;

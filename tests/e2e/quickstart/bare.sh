@@ -37,6 +37,9 @@ code=0
 there './quickstart' || code=$?
 echo "unasked: $code"
 there './quickstart -y'
+# Once more: what is there stays.
+there './quickstart -y'
+there 'echo "images: $(machine image ls -q | wc -l), bundles: $(machine bundle ls -q | wc -l)"'
 there 'docker --context dev version --format "engine {{.Server.Os}}"'
 there 'machine rm -y dev'
 there 'machine ls -q'

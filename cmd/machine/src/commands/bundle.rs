@@ -25,18 +25,7 @@ pub(crate) struct BundleArgs {
 #[derive(Debug, Subcommand)]
 enum BundleCommand {
     /// Rebuild a bundle: from debian[:SUITE], docker[:SUITE], tgz:PATH, tgz:URL or dir:PATH
-    Build {
-        /// Where the engine comes from [default: debian:trixie where this computer knows a Debian archive, else docker]
-        source: Option<String>,
-        /// Processor to build it for: amd64, arm64, … [default: this computer's]
-        #[arg(long)]
-        arch: Option<String>,
-        /// Checksum of a tgz: source
-        #[arg(long, value_name = "SHA256")]
-        sha256: Option<String>,
-        #[command(flatten)]
-        report: Box<ReportArgs>,
-    },
+    Build(BuildArgs),
     /// List the bundles kept here
     Ls(ListingArgs),
     /// Verify the checksums of bundles
@@ -85,6 +74,23 @@ enum BundleCommand {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct BuildArgs {
+    /// Where the engine comes from [default: debian:trixie where this computer knows a Debian archive, else docker]
+    source: Option<String>,
+    /// Processor to build it for: amd64, arm64, … [default: this computer's]
+    #[arg(long)]
+    arch: Option<String>,
+    /// Checksum of a tgz: source
+    #[arg(long, value_name = "SHA256")]
+    sha256: Option<String>,
+    /// Keep the one that is here, if there is one
+    #[arg(long)]
+    if_missing: bool,
+    #[command(flatten)]
+    report: Box<ReportArgs>,
+}
+
 /// What `--format` may name.
 const COLUMNS: &[Column] = &[
     Column { field: "Name", title: "NAME" },
@@ -105,9 +111,7 @@ const TABLE: &str = "table {{.Name}}\t{{.ShortDigest}}\t{{.Engine}}\t{{.Arch}}\t
 pub(crate) fn run(session: &Session, args: BundleArgs) -> Result<(), CommandError> {
     let cache = world::bundles()?;
     match args.command {
-        BundleCommand::Build { source, arch, sha256, report } => {
-            build(session, &cache, source.as_deref(), arch.as_deref(), sha256, &report)
-        }
+        BundleCommand::Build(args) => build(session, &cache, args),
         BundleCommand::Ls(args) => ls(session, &cache, &args),
         BundleCommand::Verify { bundles } => verify(&cache, &bundles),
         BundleCommand::Import { file } => session.out.line(&cache.import(&file)?.manifest.name),
@@ -187,31 +191,40 @@ fn parse_arch(text: &str) -> Result<Arch, CommandError> {
     Ok(text.parse().map_err(machine_engine::Error::from)?)
 }
 
-fn build(
-    session: &Session,
-    cache: &Cache,
-    source: Option<&str>,
-    arch: Option<&str>,
-    sha256: Option<String>,
-    args: &ReportArgs,
-) -> Result<(), CommandError> {
+fn build(session: &Session, cache: &Cache, args: BuildArgs) -> Result<(), CommandError> {
+    let BuildArgs { source, arch, sha256, if_missing, report } = args;
     let mut env = world::build_env(session)?;
     env.tgz_sha256 = sha256;
+    let arch = match arch {
+        Some(text) => parse_arch(&text)?,
+        None => here()?,
+    };
+    // A bundle that was chosen is what new machines get: none is missing.
+    if if_missing
+        && source.is_none()
+        && let Some(chosen) = cache.default(arch)?
+    {
+        return session.out.line(&chosen.manifest.name);
+    }
     let source: Source = match source {
         Some(text) => text.parse()?,
         None => machine_engine::default_source(&env),
     };
-    let arch = match arch {
-        Some(text) => parse_arch(text)?,
-        None => here()?,
-    };
+    if if_missing && let Some(kept) = machine_engine::built_before(&source, arch, cache, &env)? {
+        return session.out.line(&kept.manifest.name);
+    }
     let what = source.to_string();
     let title = format!("building the bundle for {arch}");
-    let bundle = operation::make(session, args, (&what, STEP, title), |sink| {
+    let bundle = operation::make(session, &report, (&what, STEP, title), |sink| {
         let (what, source, env) = (&what, &source, &env);
         async move {
             let progress = |progress: Progress| sink(progress_event(what, progress));
-            machine_engine::build(source, arch, cache, env, &progress).await.map_err(CommandError::from)
+            // Another process may be at it already: what it makes will do then, too.
+            let made = match if_missing {
+                true => machine_engine::prepare(source, arch, cache, env, &progress).await,
+                false => machine_engine::build(source, arch, cache, env, &progress).await,
+            };
+            made.map_err(CommandError::from)
         }
     })?;
     session.out.line(&bundle.manifest.name)

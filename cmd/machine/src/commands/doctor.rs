@@ -19,6 +19,9 @@ pub(crate) struct DoctorArgs {
     /// Repair our own files: ssh_config and docker contexts with old addresses, watchers that died
     #[arg(long)]
     fix: bool,
+    /// List where things are kept here, how much room they take, and what removes them
+    #[arg(long, conflicts_with_all = ["fix", "driver"])]
+    space: bool,
     /// Look at what these drivers need [default: the driver of `create`, and those of machines]
     #[arg(short, long, value_name = "DRIVER")]
     driver: Vec<String>,
@@ -56,6 +59,9 @@ fn ssh_package() -> Package {
 }
 
 pub(crate) fn run(session: &Session, args: &DoctorArgs) -> Result<(), CommandError> {
+    if args.space {
+        return super::doctor_space::run(session, args.format.as_deref(), args.output);
+    }
     let store = session.store()?;
     let drivers = drivers(&args.driver, &store)?;
     let mut found: Vec<Examined> = programs();

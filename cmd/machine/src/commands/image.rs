@@ -9,6 +9,7 @@ use machine_provision::Event;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
+use super::image_prune::{self, PruneArgs};
 use crate::error::CommandError;
 use crate::output::document::{Column, ListingArgs};
 use crate::report::ReportArgs;
@@ -32,6 +33,9 @@ enum ImageCommand {
         /// Processor to build it for: amd64, arm64 [default: this computer's]
         #[arg(long)]
         arch: Option<Arch>,
+        /// Keep the one that is here, if there is one
+        #[arg(long)]
+        if_missing: bool,
         #[command(flatten)]
         report: Box<ReportArgs>,
     },
@@ -66,6 +70,7 @@ enum ImageCommand {
         #[arg(short, long)]
         force: bool,
     },
+    Prune(PruneArgs),
 }
 
 /// What `--format` may name.
@@ -92,17 +97,28 @@ const STEP: &str = "prepare-image";
 pub(crate) fn run(session: &Session, args: ImageArgs) -> Result<(), CommandError> {
     let disks = world::disks()?;
     match args.command {
-        ImageCommand::Build { source, arch, report } => {
-            let Source::Build { suite } = Source::parse(Some(&source), None, &world::working_dir()?)? else {
-                return Err(CommandError::usage(format!("images are not built from {source:?}"))
+        ImageCommand::Build { source: typed, arch, if_missing, report } => {
+            let source = Source::parse(Some(&typed), None, &world::working_dir()?)?;
+            let Source::Build { suite } = &source else {
+                return Err(CommandError::usage(format!("images are not built from {typed:?}"))
                     .hint("use debian or debian:SUITE; `machine image import` imports files and URLs"));
             };
             let arch = processor(arch)?;
+            if if_missing && let Some(disk) = disks.kept(&source, arch)? {
+                return session.out.line(&disk.name);
+            }
             disks.check_build(arch)?;
             let title = format!("building the image for {arch}");
-            let disk = operation::make(session, &report, (&source, STEP, title), |sink| {
-                let (disks, suite, progress) = (&disks, &suite, progress(sink, &source));
-                async move { disks.build(suite, arch, &progress, None).await.map_err(CommandError::from) }
+            let disk = operation::make(session, &report, (&typed, STEP, title), |sink| {
+                let (disks, source, progress) = (&disks, &source, progress(sink, &typed));
+                async move {
+                    // Another process may be at it already: what it makes will do then, too.
+                    let made = match if_missing {
+                        true => disks.prepare(source, arch, &progress, None).await,
+                        false => disks.build(suite, arch, &progress, None).await,
+                    };
+                    made.map_err(CommandError::from)
+                }
             })?;
             session.out.line(&disk.name)
         }
@@ -136,6 +152,7 @@ pub(crate) fn run(session: &Session, args: ImageArgs) -> Result<(), CommandError
             )?)
         }
         ImageCommand::Verify { images } => verify(&disks, &images),
+        ImageCommand::Prune(args) => image_prune::run(session, &disks, &args),
         ImageCommand::Rm { images, force } => {
             let images = images.iter().map(|name| disks.named(name)).collect::<Result<Vec<_>, _>>()?;
             let used = Used::read(session)?;
@@ -170,10 +187,10 @@ fn progress(sink: machine_provision::EventSink, what: &str) -> Progress {
 }
 
 /// What machines remember, by name: a disk's digest in it means that the machine stands on the disk.
-struct Used(Vec<(String, String)>);
+pub(super) struct Used(Vec<(String, String)>);
 
 impl Used {
-    fn read(session: &Session) -> Result<Self, CommandError> {
+    pub(super) fn read(session: &Session) -> Result<Self, CommandError> {
         let store = session.store()?;
         let mut all = Vec::new();
         for name in store.names()? {
@@ -187,12 +204,12 @@ impl Used {
         Ok(Self(all))
     }
 
-    fn by(&self, disk: &Disk) -> Vec<&str> {
+    pub(super) fn by(&self, disk: &Disk) -> Vec<&str> {
         self.0.iter().filter(|(_, record)| record.contains(&disk.digest)).map(|(name, _)| name.as_str()).collect()
     }
 }
 
-fn file_size(disk: &Disk) -> u64 {
+pub(super) fn file_size(disk: &Disk) -> u64 {
     std::fs::metadata(&disk.path).map_or(0, |about| about.len())
 }
 

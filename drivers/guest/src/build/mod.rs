@@ -2,6 +2,7 @@
 //! rest (partition table, boot loader, image) is written here. No root and no loop device is needed where the kernel lets
 //! users have namespaces.
 
+mod packages;
 mod recipe;
 mod table;
 
@@ -22,6 +23,8 @@ use crate::disks::{file_name, program};
 use crate::{Arch, Disk, Format, files, qcow2};
 
 pub(crate) use recipe::key;
+
+use packages::Packages;
 
 /// Programs of this computer, and Debian's packages that bring them.
 const PROGRAMS: &[(&str, &str)] =
@@ -118,12 +121,24 @@ pub(crate) async fn build(
     let disk_file = empty_disk(&raw)?;
     let sources = sources(suite, mirror).await?;
 
-    let mut command = recipe::mmdebstrap(suite, arch, &work.path, &sources);
+    let (packages, known) = {
+        let (cache, folder) = (cache.clone(), work.path.join("packages"));
+        blocking(move || {
+            let packages = Packages::of(&cache)?;
+            let known = packages.lay_out(&folder)?.then_some(folder);
+            Ok::<_, Diagnostic>((packages, known))
+        })
+        .await?
+    };
+
+    let mut command = recipe::mmdebstrap(suite, arch, &work.path, &sources, known.as_deref());
     // Standard input is the disk: a file that is open needs no path that the namespace's user could walk.
     command.stdin(Stdio::from(disk_file));
-    progress(&format!("building the image debian:{suite} for {arch}: this happens once"));
+    progress(&format!(
+        "building the image debian:{suite} for {arch}: this happens once, and takes one to three minutes"
+    ));
     let end = deadline.unwrap_or_else(|| Instant::now() + PATIENCE);
-    run(command, progress, end).await?;
+    let packages = run(command, packages, progress, end).await?;
 
     progress("write the image");
     let (cache, suite, progress) = (cache.clone(), suite.to_owned(), progress.clone());
@@ -156,7 +171,9 @@ pub(crate) async fn build(
             verified: "packages signed by Debian".to_owned(),
             made: OffsetDateTime::now_utc(),
         };
-        cache.publish(&work, &manifest)
+        let disk = cache.publish(&work, &manifest)?;
+        packages.drop_all();
+        Ok(disk)
     })
     .await
 }
@@ -215,13 +232,20 @@ async fn own_archive() -> Result<(Option<String>, Option<String>)> {
     Ok((of("Debian"), of("Debian-Security")))
 }
 
-/// Ends a whole family of processes, and lets it clean up after itself.
-struct Family(Option<u32>);
+/// The processes of a build. Dropped while they work, they are ended and clean up after themselves, and what they have
+/// downloaded stays.
+struct Family {
+    pid: Option<u32>,
+    packages: Option<Packages>,
+}
 
 impl Drop for Family {
     fn drop(&mut self) {
+        if let Some(packages) = &mut self.packages {
+            packages.keep();
+        }
         #[cfg(unix)]
-        if let Some(pid) = self.0.and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
+        if let Some(pid) = self.pid.and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
             // A family that is gone already is what we want.
             let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::TERM);
         }
@@ -229,7 +253,7 @@ impl Drop for Family {
 }
 
 /// Runs it and tells what it says. A failure shows its last words.
-async fn run(mut command: Command, progress: &Progress, end: Instant) -> Result<()> {
+async fn run(mut command: Command, packages: Packages, progress: &Progress, end: Instant) -> Result<Packages> {
     #[cfg(unix)]
     command.process_group(0);
     let mut child = command
@@ -237,7 +261,7 @@ async fn run(mut command: Command, progress: &Progress, end: Instant) -> Result<
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| Diagnostic::new(Kind::Failure, "run mmdebstrap").caused_by(&e))?;
-    let mut family = Family(child.id());
+    let mut family = Family { pid: child.id(), packages: Some(packages) };
     let mut last = Vec::new();
     let stderr = child.stderr.take();
     let work = async {
@@ -245,10 +269,13 @@ async fn run(mut command: Command, progress: &Progress, end: Instant) -> Result<
             let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 tracing::debug!("mmdebstrap: {line}");
+                if let Some(packages) = &mut family.packages {
+                    packages.hear(&line);
+                }
                 if let Some(words) = line.strip_prefix("I: ").filter(|words| words.ends_with("...")) {
                     progress(words.trim_end_matches("..."));
                 }
-                if !line.starts_with("I: ") && !line.trim().is_empty() {
+                if !line.starts_with("I: ") && !line.starts_with(packages::ROOT) && !line.trim().is_empty() {
                     last.push(line);
                 }
             }
@@ -262,9 +289,9 @@ async fn run(mut command: Command, progress: &Progress, end: Instant) -> Result<
         }
         Ok(status) => status.map_err(|e| Diagnostic::new(Kind::Failure, "wait for mmdebstrap").caused_by(&e))?,
     };
-    family.0 = None;
-    if status.success() {
-        return Ok(());
+    family.pid = None;
+    if let (true, Some(packages)) = (status.success(), family.packages.take()) {
+        return Ok(packages);
     }
     let said = last.join("\n");
     let mut error = Diagnostic::new(Kind::Failure, format!("mmdebstrap failed ({status})"));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
+use super::packages::{ARCHIVES, ROOT};
 use crate::disks::program;
 use crate::{Arch, USER};
 
@@ -125,11 +126,17 @@ fn hook() -> String {
     script + body
 }
 
+/// One word of a hook that mmdebstrap takes apart by itself, as a shell would.
+fn quoted(path: &Path) -> String {
+    let escaped = |c: char| if c.is_ascii_alphanumeric() || c == '/' { c.to_string() } else { format!("\\{c}") };
+    path.display().to_string().chars().map(escaped).collect()
+}
+
 /// Ends a file within the script; a test sees that none holds it.
 const END: &str = "MACHINE-END-OF-FILE";
 
-/// The build, all but its standard input.
-pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String]) -> Command {
+/// The build, all but its standard input. `known`: a folder of packages that need not be downloaded.
+pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String], known: Option<&Path>) -> Command {
     let found = |name: &str| program(name).unwrap_or_else(|| PathBuf::from(name));
     // As root, what it mounts over the new system would stay mounted on this computer when it is killed, and whoever then
     // removes the folder would walk into /proc and /sys. In a mount namespace it goes with the last process.
@@ -149,6 +156,8 @@ pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String
         .args(NO_FILES.iter().map(|files| format!("--dpkgopt=path-exclude={files}")))
         .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
         .args(NO_MODULES.iter().map(|part| format!("--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/{part}/*")))
+        .arg(format!("--setup-hook=mkdir -p \"$1/{ARCHIVES}\" && echo \"{ROOT}$1\" >&2"))
+        .args(known.map(|folder| format!("--setup-hook=sync-in {} /{ARCHIVES}", quoted(folder))))
         .arg(format!("--customize-hook={}", hook()))
         .arg(suite)
         .arg("/dev/null")
