@@ -63,10 +63,18 @@ impl Wait {
     /// # Errors
     /// Kind [`Kind::Timeout`], with `last` as its cause: the next look would be past the deadline.
     pub async fn not_yet(&self, last: Diagnostic) -> Result<()> {
-        if Instant::now() + self.every > self.end {
+        self.not_yet_for(self.every, last).await
+    }
+
+    /// The same where somebody says how long to rest.
+    ///
+    /// # Errors
+    /// As [`Wait::not_yet`].
+    pub async fn not_yet_for(&self, rest: Duration, last: Diagnostic) -> Result<()> {
+        if Instant::now() + rest > self.end {
             return Err(self.timed_out(last));
         }
-        tokio::time::sleep(self.every).await;
+        tokio::time::sleep(rest).await;
         Ok(())
     }
 

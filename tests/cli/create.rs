@@ -134,7 +134,7 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
     [exit code 3]
     $ machine create x -d teleport
     ! error: unknown driver "teleport"
-    ! hint: the drivers are qemu, digitalocean, generic, none
+    ! hint: the drivers are qemu, digitalocean, azure, generic, none
     [exit code 3]
     $ machine create under_score -d none --url tcp://127.0.0.1:9
     ! error: invalid machine name "under_score": '_' is not allowed
@@ -215,7 +215,7 @@ fn flags_beat_variables_beat_the_file_beats_what_is_built_in() {
     assert_output!(env.run(&["create", "other"]), @r#"
     $ machine create other
     ! error: unknown driver "teleport"
-    ! hint: choose one with `-d`, MACHINE_DRIVER or `driver:` in config.yaml; the drivers are qemu, digitalocean, generic, none
+    ! hint: choose one with `-d`, MACHINE_DRIVER or `driver:` in config.yaml; the drivers are qemu, digitalocean, azure, generic, none
     [exit code 3]
     "#);
 }

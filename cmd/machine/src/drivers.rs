@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use machine_driver::{AnyDriver, InProcess};
+use machine_driver_azure::Azure;
 use machine_driver_digitalocean::DigitalOcean;
 use machine_driver_generic::Generic;
 use machine_driver_none::NoDriver;
@@ -10,11 +11,12 @@ use machine_driver_qemu::Qemu;
 
 static QEMU: InProcess<Qemu> = InProcess::new(Qemu::new());
 static DIGITALOCEAN: InProcess<DigitalOcean> = InProcess::new(DigitalOcean::new());
+static AZURE: InProcess<Azure> = InProcess::new(Azure::new());
 static GENERIC: InProcess<Generic> = InProcess::new(Generic);
 static NONE: InProcess<NoDriver> = InProcess::new(NoDriver);
 
 /// All of them, in the order of `create --help`.
-static BUILT_IN: &[&dyn AnyDriver] = &[&QEMU, &DIGITALOCEAN, &GENERIC, &NONE];
+static BUILT_IN: &[&dyn AnyDriver] = &[&QEMU, &DIGITALOCEAN, &AZURE, &GENERIC, &NONE];
 
 /// The driver `create` takes where nothing says otherwise.
 pub(crate) const DEFAULT: &str = "qemu";

@@ -4,21 +4,13 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use machine_base::Diagnostic;
 use machine_driver::Context;
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
-use secrecy::{ExposeSecret as _, SecretString};
+use reqwest::{Client, Method, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{CacheKey, Cloud, Fault, How, Limits, OwnLimit, Provider, Refusal, Refused, Timing, Waiting};
-
-/// More than any answer of ours; a page of 200 machines is below one megabyte.
-const LARGEST: usize = 16 << 20;
-
-/// How long to wait for a limit of which nothing more is said.
-const UNSAID: Duration = Duration::from_secs(5);
+use crate::{CacheKey, Cloud, Credential, Fault, How, Limits, OwnLimit, Provider, Timing, Waiting};
 
 /// Who waits longer for others of this process is told why.
 const WORTH_A_WORD: Duration = Duration::from_secs(3);
@@ -33,41 +25,59 @@ pub struct Api<'a> {
     pub(crate) cloud: &'a Cloud,
     pub(crate) http: &'a Client,
     pub(crate) base: &'a str,
-    pub(crate) credential: &'a SecretString,
+    pub(crate) credential: Credential<'a>,
 }
 
 /// What a request is for, for people: "create droplet web-1", and the rights that it needs, separated by spaces, as the
 /// provider's own document names them.
 pub type What<'w> = (&'w str, &'static str);
 
+/// An answer with what stands around its body.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; what an empty one is read as, null.
+    pub body: T,
+}
+
 /// One request, before it is sent.
-struct Request<'r> {
-    what: What<'r>,
-    method: Method,
-    path: &'r str,
-    body: Option<&'r Value>,
+pub(crate) struct Request<'r> {
+    pub(crate) what: What<'r>,
+    pub(crate) method: Method,
+    pub(crate) path: &'r str,
+    pub(crate) body: Body<'r>,
+}
+
+/// What goes with it.
+pub(crate) enum Body<'r> {
+    None,
+    Json(&'r Value),
+    Form(&'r [(&'r str, &'r str)]),
 }
 
 impl<'r> Request<'r> {
     /// The path without its query.
-    fn route(&self) -> &'r str {
+    pub(crate) fn route(&self) -> &'r str {
         self.path.split('?').next().unwrap_or_default()
     }
 }
 
 /// An answer that there was too much.
-struct TooMuch {
+pub(crate) struct TooMuch {
     /// Come again after so long.
-    rest: Duration,
+    pub(crate) rest: Duration,
     /// Everything that the account may send is used up, whatever limit the call has of its own.
-    of_all: bool,
+    pub(crate) of_all: bool,
 }
 
 impl<'a> Api<'a> {
     /// The account, and what of it.
     #[must_use]
     pub fn key(&self, of: Option<&str>) -> CacheKey {
-        CacheKey::new(self.base, self.secret(), of)
+        CacheKey::new(self.base, self.credential.account(), of)
     }
 
     /// Asks, as often as it takes.
@@ -75,7 +85,15 @@ impl<'a> Api<'a> {
     /// # Errors
     /// It is refused, or does not pass in time.
     pub async fn get<T: DeserializeOwned>(&self, what: What<'_>, path: &str) -> Result<T, Fault> {
-        self.repeated(Request { what, method: Method::GET, path, body: None }, Fault::is_transient).await
+        self.get_whole(what, path).await.map(|answer| answer.body)
+    }
+
+    /// The same with its status and its headers.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn get_whole<T: DeserializeOwned>(&self, what: What<'_>, path: &str) -> Result<Answer<T>, Fault> {
+        self.repeated(Request { what, method: Method::GET, path, body: Body::None }, Fault::is_transient).await
     }
 
     /// What is there, or nothing.
@@ -95,8 +113,9 @@ impl<'a> Api<'a> {
     /// # Errors
     /// As [`Api::get`].
     pub async fn post<T: DeserializeOwned>(&self, what: What<'_>, path: &str, body: &Value) -> Result<T, Fault> {
-        let request = Request { what, method: Method::POST, path, body: Some(body) };
-        self.repeated(request, |fault| fault.is_transient() && !fault.maybe_done()).await
+        let request = Request { what, method: Method::POST, path, body: Body::Json(body) };
+        let once = |fault: &Fault| fault.is_transient() && !fault.maybe_done();
+        self.repeated(request, once).await.map(|answer| answer.body)
     }
 
     /// For what may be posted any number of times.
@@ -104,8 +123,37 @@ impl<'a> Api<'a> {
     /// # Errors
     /// As [`Api::get`].
     pub async fn post_freely<T: DeserializeOwned>(&self, what: What<'_>, path: &str, body: &Value) -> Result<T, Fault> {
-        let request = Request { what, method: Method::POST, path, body: Some(body) };
-        self.repeated(request, Fault::is_transient).await
+        let request = Request { what, method: Method::POST, path, body: Body::Json(body) };
+        self.repeated(request, Fault::is_transient).await.map(|answer| answer.body)
+    }
+
+    /// A form, which may be posted any number of times.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn post_form<T: DeserializeOwned>(
+        &self,
+        what: What<'_>,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<T, Fault> {
+        let request = Request { what, method: Method::POST, path, body: Body::Form(form) };
+        self.repeated(request, Fault::is_transient).await.map(|answer| answer.body)
+    }
+
+    /// Has something done that may be asked for any number of times; the answer says whether it goes on.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn act(
+        &self,
+        what: What<'_>,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer<Value>, Fault> {
+        let body = body.map_or(Body::None, Body::Json);
+        self.repeated(Request { what, method, path, body }, Fault::is_transient).await
     }
 
     /// What is not there counts as deleted.
@@ -113,8 +161,7 @@ impl<'a> Api<'a> {
     /// # Errors
     /// As [`Api::get`].
     pub async fn delete(&self, what: What<'_>, path: &str) -> Result<(), Fault> {
-        let request = Request { what, method: Method::DELETE, path, body: None };
-        match self.repeated::<Value>(request, Fault::is_transient).await {
+        match self.act(what, Method::DELETE, path, None).await {
             Err(fault) if !fault.not_found() => Err(fault),
             _ => Ok(()),
         }
@@ -160,15 +207,20 @@ impl<'a> Api<'a> {
         Waiting::new(self.cx, what.into(), limit, self.timing.poll)
     }
 
-    fn provider(&self) -> &'static Provider {
+    /// The path of a URL that the provider told us; `None`: it leads elsewhere, and the credential goes to nobody else.
+    #[must_use]
+    pub fn path_of(&self, url: &str) -> Option<String> {
+        let (base, url) = (Url::parse(self.base).ok()?, Url::parse(url).ok()?);
+        let path = url.path().strip_prefix(base.path().trim_end_matches('/'))?;
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        (base.origin() == url.origin() && url.username().is_empty()).then(|| format!("{path}{query}"))
+    }
+
+    pub(crate) fn provider(&self) -> &'static Provider {
         self.cloud.provider
     }
 
-    fn secret(&self) -> &'a str {
-        self.credential.expose_secret().trim()
-    }
-
-    fn fault(&self, (doing, _): What<'_>, how: How) -> Fault {
+    pub(crate) fn fault(&self, (doing, _): What<'_>, how: How) -> Fault {
         Fault { provider: self.provider(), doing: doing.to_owned(), how }
     }
 
@@ -176,7 +228,7 @@ impl<'a> Api<'a> {
         &self,
         request: Request<'_>,
         again: impl Fn(&Fault) -> bool,
-    ) -> Result<T, Fault> {
+    ) -> Result<Answer<T>, Fault> {
         let mut rests = ExponentialBuilder::default()
             .with_min_delay(self.timing.backoff)
             .with_max_delay(self.timing.backoff_max)
@@ -191,9 +243,9 @@ impl<'a> Api<'a> {
             }
             self.admitted(request.what, &self.key(None), self.timing.limits).await?;
             let (fault, asked) = match self.once(&request).await {
-                Ok(value) => {
+                Ok(answer) => {
                     self.cloud.rights.worked(self.key(None), request.what.1);
-                    return Ok(value);
+                    return Ok(answer);
                 }
                 Err(pair) => pair,
             };
@@ -248,102 +300,8 @@ impl<'a> Api<'a> {
         Ok(())
     }
 
-    fn request(&self, request: &Request<'_>) -> RequestBuilder {
-        let url = format!("{}{}", self.base, request.path);
-        let builder = self.http.request(request.method.clone(), url).timeout(self.timing.request);
-        let builder = (self.provider().authorize)(builder.header("accept", "application/json"), self.secret());
-        match request.body {
-            Some(body) => builder.json(body),
-            None => builder,
-        }
-    }
-
     fn own_limit(&self, request: &Request<'_>) -> Option<&'static OwnLimit> {
         let of = |own: &&OwnLimit| own.method == request.method.as_str() && own.path == request.route();
         self.cloud.own_limits.iter().find(of)
-    }
-
-    /// Sends it once. With an answer that there was too much comes how long to wait.
-    async fn once<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, (Fault, Option<TooMuch>)> {
-        let (start, name, path) = (Instant::now(), self.provider().name, request.path);
-        let response = self.request(request).send().await.map_err(|e| {
-            tracing::debug!(path, error = %self.redact(&e.to_string()), "{name}: no answer");
-            let causes = self.causes(&e);
-            let how = match () {
-                () if e.is_connect() => How::Unsent(causes),
-                () if e.is_timeout() => How::Late(causes),
-                () => How::Lost(causes),
-            };
-            (self.fault(request.what, how), None)
-        })?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        tracing::debug!(path, status = status.as_u16(), took = ?start.elapsed(), "{name}");
-        let too_much = status == StatusCode::TOO_MANY_REQUESTS;
-        let closed_for = self.provider().closed_for;
-        let used_up = closed_for(&headers, false);
-        if let Some(rest) = used_up {
-            // Nobody here need ask to be told so.
-            self.cloud.limiter.close(&self.key(None), rest);
-        }
-        let rest = || closed_for(&headers, true).unwrap_or(UNSAID);
-        let asked = too_much.then(|| TooMuch { rest: rest(), of_all: used_up.is_some() });
-        let body = self.body(response).await;
-        if !status.is_success() {
-            let refusal = self.judged(request, status, &headers, &body.unwrap_or_default());
-            return Err((self.fault(request.what, How::Refused(refusal)), asked));
-        }
-        let body = body.map_err(|causes| (self.fault(request.what, How::Lost(causes)), None))?;
-        // 204: nothing is what is wanted.
-        let text = if body.is_empty() { b"null".as_slice() } else { &body };
-        serde_json::from_slice(text).map_err(|e| {
-            let (status, cause) = (status.as_u16(), e.to_string());
-            (self.fault(request.what, How::Unreadable { status, cause, start: self.start(&body) }), None)
-        })
-    }
-
-    fn judged(&self, request: &Request<'_>, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
-        let (_, right) = request.what;
-        let mut refusal = (self.provider().judge)(&Refused {
-            status: status.as_u16(),
-            headers,
-            body,
-            start: self.start(body),
-            right,
-            unproven: self.cloud.rights.unproven(&self.key(None), right),
-            method: request.method.as_str(),
-            path: request.route(),
-        });
-        for text in [&mut refusal.code, &mut refusal.message, &mut refusal.request] {
-            *text = self.redact(text);
-        }
-        refusal
-    }
-
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Vec<String>> {
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST => return Err(vec!["it is too long".to_owned()]),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body),
-                Err(e) => return Err(self.causes(&e)),
-            }
-        }
-    }
-
-    fn causes(&self, error: &reqwest::Error) -> Vec<String> {
-        Diagnostic::failure("").caused_by(error).causes.iter().map(|text| self.redact(text)).collect()
-    }
-
-    /// The start of what may be anything.
-    fn start(&self, body: &[u8]) -> String {
-        let text = String::from_utf8_lossy(&body[..body.len().min(800)]);
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.redact(&text).chars().take(200).collect()
-    }
-
-    /// A server could send our own credential back to us.
-    fn redact(&self, text: &str) -> String {
-        if self.secret().is_empty() { text.to_owned() } else { text.replace(self.secret(), self.provider().redacted) }
     }
 }

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::rights::Rights;
 use crate::settings::is_loopback;
-use crate::{Api, Limits, Provider, RateLimiter, Timing};
+use crate::{Api, Credential, Limits, Provider, RateLimiter, Timing};
 
 /// One provider in one process: what machines made at once share.
 #[derive(Debug)]
@@ -53,6 +53,14 @@ impl Cloud {
     /// # Errors
     /// No HTTP client can be made.
     pub fn api<'a>(&'a self, cx: &'a Context, base: &'a str, credential: &'a SecretString) -> Result<Api<'a>> {
+        self.api_with(cx, base, Credential::Lasting(credential))
+    }
+
+    /// The same with a credential that may end.
+    ///
+    /// # Errors
+    /// As [`Cloud::api`].
+    pub fn api_with<'a>(&'a self, cx: &'a Context, base: &'a str, credential: Credential<'a>) -> Result<Api<'a>> {
         Ok(Api { cx, timing: &self.timing, cloud: self, http: client(base)?, base, credential })
     }
 }

@@ -39,6 +39,8 @@ pub enum How {
         /// Its start.
         start: String,
     },
+    /// There was nothing to ask with: signing in failed.
+    NotSignedIn(Diagnostic),
     /// The rate limit would not have let it through for too long.
     Limited {
         /// So many seconds.
@@ -49,7 +51,7 @@ pub enum How {
 /// A refusal, as the driver judges it.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// The HTTP status.
+    /// The HTTP status; 0 where something that had been accepted failed later.
     pub status: u16,
     /// The vendor's word for it; may be empty.
     pub code: String,
@@ -72,6 +74,8 @@ pub enum Meaning {
     Busy,
     /// It is there already.
     Exists,
+    /// It is about the account or the credential, not about the thing: a 404 then does not say that the thing is gone.
+    Account,
     /// Anything else.
     Other,
 }
@@ -94,10 +98,16 @@ impl Fault {
         self.refusal().is_some_and(|refusal| refusal.meaning == meaning)
     }
 
+    /// The vendor's word for a refusal.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.refusal().map(|refusal| refusal.code.as_str())
+    }
+
     /// What was asked for is not there.
     #[must_use]
     pub fn not_found(&self) -> bool {
-        self.status() == Some(404)
+        self.status() == Some(404) && !self.means(Meaning::Account)
     }
 
     /// Whether repeating the very same request can help.
@@ -107,7 +117,7 @@ impl Fault {
             How::Refused(refusal) => matches!(refusal.status, 408 | 429 | 500 | 502 | 503 | 504),
             // What cannot be read may be a gateway's page in place of an answer.
             How::Unsent(_) | How::Lost(_) | How::Late(_) | How::Unreadable { .. } => true,
-            How::Limited { .. } => false,
+            How::Limited { .. } | How::NotSignedIn(_) => false,
         }
     }
 
@@ -117,7 +127,7 @@ impl Fault {
         match &self.how {
             How::Refused(refusal) => refusal.status >= 500 || refusal.status == 408,
             How::Lost(_) | How::Late(_) | How::Unreadable { .. } => true,
-            How::Unsent(_) | How::Limited { .. } => false,
+            How::Unsent(_) | How::Limited { .. } | How::NotSignedIn(_) => false,
         }
     }
 
@@ -166,6 +176,7 @@ impl From<Fault> for Diagnostic {
         let Provider { name, unreached, limited, .. } = fault.provider;
         let told = |first: String, causes: Vec<String>| std::iter::once(first).chain(causes).collect::<Vec<_>>();
         let (kind, hint, causes) = match fault.how {
+            How::NotSignedIn(error) => return error,
             How::Refused(refusal) => {
                 let cause = refusal.told_by(name);
                 (refusal.kind, refusal.hint, vec![cause])
@@ -198,7 +209,11 @@ impl From<Fault> for Diagnostic {
 
 impl Refusal {
     fn told_by(&self, provider: &str) -> String {
-        let mut text = format!("{provider} answered {}", self.status);
+        let mut text = match self.status {
+            // What it had accepted has failed since.
+            0 => format!("{provider} gave up:"),
+            status => format!("{provider} answered {status}"),
+        };
         if !self.code.is_empty() {
             text = format!("{text} {}", self.code);
         }

@@ -1,5 +1,7 @@
 //! Whose a thing is, by its tags or, where it has none, by its name. Main type: [`Ids`].
 
+use std::collections::BTreeMap;
+
 use machine_driver::Context;
 
 /// What a machine's id follows in the tag that all its things carry.
@@ -20,6 +22,22 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// The ids of this call.
+    #[must_use]
+    pub fn of(cx: &Context) -> Self {
+        Self { machine: cx.machine_id.clone(), store: Some(cx.store_id.clone()) }
+    }
+
+    /// Read from tags that have a name and a value, `machine-id` and `machine-store`.
+    #[must_use]
+    pub fn in_map(tags: &BTreeMap<String, String>) -> Option<Self> {
+        let find = |tag: &str| {
+            let named = |(name, _): &(&String, &String)| same(name, tag.trim_end_matches(':'));
+            tags.iter().find(named).map(|(_, value)| value.to_ascii_lowercase())
+        };
+        Some(Self { machine: find(MACHINE_TAG)?, store: find(STORE_TAG) })
+    }
+
     /// The tag that all things of this machine carry.
     #[must_use]
     pub fn machine_tag(cx: &Context) -> String {
@@ -126,6 +144,14 @@ mod tests {
         assert_eq!(tags(&["x", "machine-id:m"]), Some(Ids { machine: "m".to_owned(), store: None }));
         let both = Ids { machine: "m".to_owned(), store: Some("s".to_owned()) };
         assert_eq!(tags(&["machine-store:s", "machine-id:m"]), Some(both));
+    }
+
+    #[test]
+    fn tags_with_values_are_read_whatever_their_case() {
+        let tags = |all: &[(&str, &str)]| all.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let ours = Ids { machine: "0c0a".to_owned(), store: Some("s".to_owned()) };
+        assert_eq!(Ids::in_map(&tags(&[("Machine-Id", "0C0A"), ("machine-store", "s"), ("x", "y")])), Some(ours));
+        assert_eq!(Ids::in_map(&tags(&[("machine-store", "s")])), None);
     }
 
     #[test]

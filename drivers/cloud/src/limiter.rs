@@ -19,6 +19,13 @@ pub enum Limits {
         /// The window.
         within: Duration,
     },
+    /// So many at once, and from then on one each time so much has passed.
+    Bucket {
+        /// That many.
+        at_once: u32,
+        /// The time.
+        each: Duration,
+    },
 }
 
 /// What was sent lately for each account, and until when nothing may be sent.
@@ -28,6 +35,8 @@ pub struct RateLimiter(Mutex<BTreeMap<CacheKey, Account>>);
 #[derive(Debug, Default)]
 struct Account {
     sent: VecDeque<Instant>,
+    /// When a bucket that nothing more is taken from is full again.
+    full_at: Option<Instant>,
     closed_until: Option<Instant>,
 }
 
@@ -40,7 +49,6 @@ impl RateLimiter {
 
     /// How long to wait before asking again; `None`: one request may be sent, and is counted.
     pub fn admit(&self, account: &CacheKey, limits: Limits) -> Option<Duration> {
-        let Limits::Window { requests, within } = limits;
         let now = Instant::now();
         self.with(account, |account| {
             if let Some(until) = account.closed_until {
@@ -49,14 +57,10 @@ impl RateLimiter {
                 }
                 account.closed_until = None;
             }
-            while account.sent.front().is_some_and(|&at| now.duration_since(at) >= within) {
-                account.sent.pop_front();
+            match limits {
+                Limits::Window { requests, within } => account.admit_in_window(now, requests, within),
+                Limits::Bucket { at_once, each } => account.admit_from_bucket(now, at_once, each),
             }
-            if account.sent.len() >= requests {
-                return account.sent.front().map(|&at| within.saturating_sub(now.duration_since(at)));
-            }
-            account.sent.push_back(now);
-            None
         })
     }
 
@@ -71,6 +75,29 @@ impl RateLimiter {
     fn with<T>(&self, key: &CacheKey, work: impl FnOnce(&mut Account) -> T) -> T {
         let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         work(accounts.entry(key.clone()).or_default())
+    }
+}
+
+impl Account {
+    fn admit_in_window(&mut self, now: Instant, requests: usize, within: Duration) -> Option<Duration> {
+        while self.sent.front().is_some_and(|&at| now.duration_since(at) >= within) {
+            self.sent.pop_front();
+        }
+        if self.sent.len() >= requests {
+            return self.sent.front().map(|&at| within.saturating_sub(now.duration_since(at)));
+        }
+        self.sent.push_back(now);
+        None
+    }
+
+    fn admit_from_bucket(&mut self, now: Instant, at_once: u32, each: Duration) -> Option<Duration> {
+        let full_at = self.full_at.unwrap_or(now).max(now) + each;
+        let too_soon = full_at.duration_since(now).saturating_sub(each * at_once);
+        if too_soon.is_zero() {
+            self.full_at = Some(full_at);
+            return None;
+        }
+        Some(too_soon)
     }
 }
 
@@ -105,6 +132,20 @@ mod tests {
         limiter.close(&ours, Duration::from_secs(1));
         assert!(limiter.admit(&ours, minute(100)).unwrap() > Duration::from_secs(28));
         assert_eq!(limiter.admit(&other, minute(2)), None);
+    }
+
+    #[test]
+    fn a_bucket_lets_so_many_in_at_once_and_then_one_after_the_other() {
+        let (limiter, ours) = (RateLimiter::new(), CacheKey::new("https://x", "a", None));
+        let bucket = Limits::Bucket { at_once: 3, each: Duration::from_secs(60) };
+        assert_eq!(
+            [limiter.admit(&ours, bucket), limiter.admit(&ours, bucket), limiter.admit(&ours, bucket)],
+            [None; 3]
+        );
+        let rest = limiter.admit(&ours, bucket).unwrap();
+        assert!(rest > Duration::from_secs(58) && rest <= Duration::from_secs(60), "{rest:?}");
+        // Who was not let in has taken nothing.
+        assert!(limiter.admit(&ours, bucket).unwrap() <= rest);
     }
 
     #[test]

@@ -17,6 +17,7 @@ const NEXT_WORD: u32 = 10;
 /// A wait with a limit of its own, which ends with the call's deadline at the latest. It does not last in silence.
 pub struct Waiting {
     wait: Wait,
+    poll: Duration,
     what: String,
     say: Progress,
     looks: AtomicU32,
@@ -25,7 +26,7 @@ pub struct Waiting {
 impl Waiting {
     pub(crate) fn new(cx: &Context, what: String, limit: Duration, poll: Duration) -> Self {
         let wait = Wait::new(&what, limit).every(poll).no_later_than(Some(cx.deadline));
-        Self { wait, what, say: cx.progress().clone(), looks: AtomicU32::new(0) }
+        Self { wait, poll, what, say: cx.progress().clone(), looks: AtomicU32::new(0) }
     }
 
     /// One that only the call's deadline ends.
@@ -44,12 +45,20 @@ impl Waiting {
     /// # Errors
     /// There is no time for another look; with the last reason.
     pub async fn not_yet(&self, reason: impl Into<String>) -> Result<()> {
+        self.not_yet_for(None, reason).await
+    }
+
+    /// The same where the provider says when to look again; never before.
+    ///
+    /// # Errors
+    /// As [`Waiting::not_yet`].
+    pub async fn not_yet_for(&self, rest: Option<Duration>, reason: impl Into<String>) -> Result<()> {
         let reason = reason.into();
         let looks = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
         if looks.checked_sub(FIRST_WORD).is_some_and(|more| more.is_multiple_of(NEXT_WORD)) {
             (self.say)(&format!("waiting for {}: {reason} ({} s)", self.what, self.elapsed().as_secs()));
         }
-        self.wait.not_yet(Diagnostic::failure(reason).hint(GO_ON)).await
+        self.wait.not_yet_for(rest.unwrap_or(self.poll), Diagnostic::failure(reason).hint(GO_ON)).await
     }
 }
 

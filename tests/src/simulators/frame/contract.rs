@@ -183,14 +183,18 @@ fn query(operation: &Value, query: &str) -> Vec<String> {
     let given: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let known = operation["query"].as_object().cloned().unwrap_or_default();
     let mut wrong = Vec::new();
-    for (name, value) in &given {
+    for (name, raw) in &given {
         let Some(parameter) = known.get(*name) else {
             wrong.push(format!("no parameter {name} in the document"));
             continue;
         };
-        let value = value.parse::<i64>().map_or_else(|_| json!(decoded(value)), |number| json!(number));
-        let value =
-            if parameter["schema"]["type"] == "string" { json!(value.as_str().unwrap_or_default()) } else { value };
+        let value = raw.parse::<i64>().map_or_else(|_| json!(decoded(raw)), |number| json!(number));
+        let value = match parameter["schema"]["type"].as_str() {
+            // Digits may be text as well.
+            Some("string") => json!(decoded(raw)),
+            Some("boolean") => raw.parse::<bool>().map_or(value, |known| json!(known)),
+            _ => value,
+        };
         if !jsonschema::draft202012::is_valid(&parameter["schema"], &value) {
             wrong.push(format!("{name}={value} is against the document"));
         }

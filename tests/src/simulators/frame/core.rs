@@ -35,6 +35,8 @@ pub struct SimulatedCore<P: Provider> {
     pub secrets: BTreeMap<String, String>,
     /// Every line of progress.
     pub said: Arc<Mutex<Vec<String>>>,
+    /// What a kill would leave of what the driver remembers.
+    saved: Arc<Mutex<Value>>,
 }
 
 impl<P: Provider> SimulatedCore<P> {
@@ -65,12 +67,20 @@ impl<P: Provider> SimulatedCore<P> {
             resumed: false,
             secrets: secrets.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
             said: Arc::default(),
+            saved: Arc::new(Mutex::new(json!({}))),
         }
+    }
+
+    /// The same machine in another process, after a kill at any instant: what was not saved is forgotten.
+    pub fn restarted(&mut self, driver: Arc<dyn AnyDriver>) {
+        self.driver = driver;
+        self.machine = self.saved.lock().expect("nobody panics with it").clone();
+        self.resumed = true;
     }
 
     /// What the driver is lent.
     pub fn context(&self) -> Context {
-        let (said, folder) = (Arc::clone(&self.said), self.folder.path().to_owned());
+        let (said, saved, folder) = (Arc::clone(&self.said), Arc::clone(&self.saved), self.folder.path().to_owned());
         // Differs from machine to machine, as real ones do.
         let tail = format!("{:0>43}", self.id.replace('-', ""));
         let host_key = HostKeyPair { private: "PRIVATE\n".to_owned(), public: "ssh-ed25519 AAAA".to_owned() };
@@ -81,6 +91,10 @@ impl<P: Provider> SimulatedCore<P> {
             .resumed(self.resumed)
             .secrets(secrets.collect())
             .on_progress(Arc::new(move |line| said.lock().expect("nobody panics with it").push(line.to_owned())))
+            .on_save(Arc::new(move |machine| {
+                machine.clone_into(&mut saved.lock().expect("nobody panics with it"));
+                Ok(())
+            }))
     }
 
     /// Refuses what cannot work.
@@ -93,6 +107,7 @@ impl<P: Provider> SimulatedCore<P> {
         let driver = Arc::clone(&self.driver);
         for stage in &driver.description().stages {
             driver.advance(stage, &self.context(), &self.settings, &mut self.machine).await?;
+            self.machine.clone_into(&mut self.saved.lock().expect("nobody panics with it"));
         }
         Ok(())
     }
