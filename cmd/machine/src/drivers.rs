@@ -8,15 +8,17 @@ use machine_driver_digitalocean::DigitalOcean;
 use machine_driver_generic::Generic;
 use machine_driver_none::NoDriver;
 use machine_driver_qemu::Qemu;
+use machine_driver_virtualbox::VirtualBox;
 
 static QEMU: InProcess<Qemu> = InProcess::new(Qemu::new());
+static VIRTUALBOX: InProcess<VirtualBox> = InProcess::new(VirtualBox::new());
 static DIGITALOCEAN: InProcess<DigitalOcean> = InProcess::new(DigitalOcean::new());
 static AZURE: InProcess<Azure> = InProcess::new(Azure::new());
 static GENERIC: InProcess<Generic> = InProcess::new(Generic);
 static NONE: InProcess<NoDriver> = InProcess::new(NoDriver);
 
 /// All of them, in the order of `create --help`.
-static BUILT_IN: &[&dyn AnyDriver] = &[&QEMU, &DIGITALOCEAN, &AZURE, &GENERIC, &NONE];
+static BUILT_IN: &[&dyn AnyDriver] = &[&QEMU, &VIRTUALBOX, &DIGITALOCEAN, &AZURE, &GENERIC, &NONE];
 
 /// The driver `create` takes where nothing says otherwise.
 pub(crate) const DEFAULT: &str = "qemu";

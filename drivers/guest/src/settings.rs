@@ -6,7 +6,7 @@ use std::path::Path;
 use machine_driver::{Context, Diagnostic, Kind, Result, Share};
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, Disks, Mebibytes, PortRange, Source};
+use crate::{Cidr, Disk, Disks, Mebibytes, PortRange, Source};
 
 /// Memory below which our own guest does not start, or its engine does not.
 const LEAST: Mebibytes = Mebibytes(512);
@@ -115,6 +115,19 @@ impl VmSettings {
     /// As [`Source::parse`].
     pub fn source(&self, working_dir: &Path) -> Result<Source> {
         Source::parse(self.image.as_deref(), self.image_checksum.as_deref(), working_dir)
+    }
+
+    /// Refuses an image that the VM's disk has no room for.
+    ///
+    /// # Errors
+    /// Kind [`Kind::Usage`].
+    pub fn has_room_for(&self, disk: &Disk, driver: &str) -> Result<()> {
+        if self.disk_size.bytes() >= disk.virtual_size {
+            return Ok(());
+        }
+        let (size, name, mib) = (self.disk_size, &disk.name, disk.virtual_size.div_ceil(1 << 20));
+        Err(refuse(format!("a disk of {size} is too small for the image {name}, which has {mib} MiB"))
+            .hint(format!("give at least --{driver}-disk-size {}G", disk.virtual_size.div_ceil(1 << 30))))
     }
 
     /// The disks in the cache, and how more are made.

@@ -76,6 +76,8 @@ fn write(from: &mut impl Read, have: u64, size: u64, out: &mut File) -> Result<(
     // VirtualBox keeps the first three fields of an id in its own order of bytes, and refuses two disks with one id.
     put(392, &uuid::Uuid::new_v4().to_bytes_le());
     put(408, &uuid::Uuid::new_v4().to_bytes_le());
+    // The second geometry, which nobody uses; VirtualBox refuses a disk whose sectors have no size there.
+    put(468, &word(512));
     for (n, block) in map.iter().enumerate() {
         put(MAP_AT as usize + n * 4, &block.to_le_bytes());
     }
@@ -141,6 +143,9 @@ mod tests {
             File::open(&out).unwrap().read_to_end(&mut written).unwrap();
             assert_eq!(written[368..376], (8_u64 << 20).to_le_bytes());
             assert_eq!(written.len(), 3 << 20, "header and two blocks");
+            for at in [360, 468] {
+                assert_eq!(written[at..at + 4], 512_u32.to_le_bytes(), "both geometries have sectors");
+            }
             assert_eq!(written[1 << 20..][..9], *b"beginning");
             // QEMU's own tool agrees, where it is installed.
             let Ok(check) = Command::new("qemu-img").arg("check").arg(&out).output() else {

@@ -37,21 +37,12 @@ pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine) -> Resul
     if let Some(base) = m.base.as_ref().filter(|base| base.digest != disk.digest && files.disk().exists()) {
         return Err(base.lost());
     }
-    let size = s.vm.disk_size.bytes();
-    if size < disk.virtual_size {
-        return Err(refuse(format!(
-            "a disk of {} is too small for the image {}, which has {} MiB",
-            s.vm.disk_size,
-            disk.name,
-            disk.virtual_size.div_ceil(1 << 20)
-        ))
-        .hint(format!("give at least --qemu-disk-size {}G", disk.virtual_size.div_ceil(1 << 30))));
-    }
+    s.vm.has_room_for(&disk, "qemu")?;
     files::create_dir_private(files.dir())?;
     m.base = Some(Base::of(&disk));
     let base = link(disk, files.dir())?;
     cx.save(m)?;
-    let to = files.disk();
+    let (to, size) = (files.disk(), s.vm.disk_size.bytes());
     blocking(move || overlay(&base, &to, size)).await
 }
 

@@ -1,0 +1,81 @@
+//! The suite that every driver passes.
+
+use std::path::PathBuf;
+
+use machine_driver::conformance::{
+    Trouble, World, assert_conforms, assert_conforms_behind_a_pipe, settings_round_trip,
+};
+use machine_driver::{AnyDriver, BoxFuture, InProcess};
+use machine_driver_virtualbox::VirtualBox;
+
+use crate::world::{Computer, FAST, POLITE, put, sandbox};
+
+impl World for Computer {
+    fn driver(&self) -> Box<dyn AnyDriver> {
+        Box::new(InProcess::new(VirtualBox::with_pace(FAST)))
+    }
+    fn arguments(&self) -> Vec<String> {
+        Self::arguments(self)
+    }
+    fn folder(&self) -> PathBuf {
+        self.root.path().to_owned()
+    }
+    fn things(&self) -> BoxFuture<'_, Vec<String>> {
+        let things = Self::things(self);
+        Box::pin(async { things })
+    }
+    fn machines<'a>(&'a self, machine_id: &'a str) -> BoxFuture<'a, usize> {
+        let id = format!("{{{machine_id}}}");
+        let vms = self.by_hand("list vms");
+        let headless = self.programs().iter().filter(|(_, name)| name == "VBoxHeadless").count();
+        let known = vms.lines().filter(|line| line.ends_with(&id)).count();
+        // No process without a VM, and no VM twice.
+        let all = vms.lines().count();
+        Box::pin(async move { if headless > all { headless } else { known } })
+    }
+    fn texts(&self) -> Vec<String> {
+        self.calls()
+    }
+    fn arrange(&self, call: usize, trouble: Trouble) -> bool {
+        put(&self.path("trouble"), format!("{call} {trouble:?}\n"));
+        true
+    }
+    fn struck(&self) -> bool {
+        !self.path("trouble").exists()
+    }
+}
+
+fn computer() -> Computer {
+    Computer::new(POLITE).unwrap()
+}
+
+#[tokio::test]
+async fn virtualbox_conforms() {
+    if sandbox().is_some() {
+        assert_conforms(computer).await;
+    }
+}
+
+#[tokio::test]
+async fn virtualbox_conforms_behind_a_pipe() {
+    if sandbox().is_some() {
+        assert_conforms_behind_a_pipe(computer).await;
+    }
+}
+
+#[test]
+fn settings_round_trip_with_every_flag() {
+    let driver = InProcess::new(VirtualBox::new());
+    let line = "--virtualbox-memory 4G --virtualbox-cpu-count 3 --virtualbox-disk-size 40960 --virtualbox-image disk/../base.qcow2 \
+                --virtualbox-image-checksum sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 \
+                --virtualbox-nat-nictype 82540em --virtualbox-dns-proxy --virtualbox-no-host-dns-resolver \
+                --virtualbox-port-range 40000-40999 --virtualbox-ui-type gui --virtualbox-program bin/VBoxManage \
+                --virtualbox-ssh-user debian";
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    let value = settings_round_trip(&driver, &words, std::path::Path::new("/home/me")).unwrap();
+    assert_eq!((value["memory"].clone(), value["nat-nictype"].clone()), (4096.into(), "82540EM".into()));
+    assert_eq!((value["program"].clone(), value["ui-type"].clone()), ("/home/me/bin/VBoxManage".into(), "gui".into()));
+    let plain = settings_round_trip(&driver, &[], std::path::Path::new("/")).unwrap();
+    assert_eq!((plain["nat-nictype"].clone(), plain["ui-type"].clone()), ("virtio".into(), "headless".into()));
+    assert_eq!(plain.get("program"), None);
+}
