@@ -184,7 +184,7 @@ fn what_is_typed_wrong_shows_how_it_is_typed() {
     [exit code 5]
     $ machine doctor -d vmware
     ! error: unknown driver "vmware"
-    ! hint: the drivers are qemu, digitalocean, azure, generic, none
+    ! hint: the drivers are qemu, virtualbox, digitalocean, azure, generic, none
     [exit code 2]
     $ machine help frobnicate
     ! error: unrecognized subcommand 'frobnicate'

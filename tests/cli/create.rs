@@ -112,6 +112,8 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
     let refused = [
         // With no -d it is a VM on this computer.
         &["create", "x", "--qemu-program", "/nowhere/qemu"][..],
+        &["create", "x", "-d", "virtualbox", "--virtualbox-program", "/nowhere/VBoxManage"],
+        &["create", "x", "-d", "virtualbox", "--virtualbox-hostonly-cidr", "192.168.99.1/24"],
         &["create", "x", "-d", "teleport"],
         &["create", "under_score", "-d", "none", "--url", "tcp://127.0.0.1:9"],
         &["create", &long, "-d", "none", "--url", "tcp://127.0.0.1:9"],
@@ -132,9 +134,20 @@ fn what_cannot_work_is_refused_before_anything_is_made() {
     !   caused by: No such file or directory (os error 2)
     ! hint: install it, on Debian or Ubuntu: sudo apt-get install --no-install-recommends qemu-system-x86
     [exit code 3]
+    $ machine create x -d virtualbox --virtualbox-program /nowhere/VBoxManage
+    ! x: check-engine … done (<TIME>)
+    ! x: check-driver … failed (<TIME>)
+    ! error: cannot run /nowhere/VBoxManage
+    !   caused by: No such file or directory (os error 2)
+    ! hint: install it from https://www.virtualbox.org/wiki/Downloads, or name its program with --virtualbox-program
+    [exit code 3]
+    $ machine create x -d virtualbox --virtualbox-hostonly-cidr 192.168.99.1/24
+    ! error: --virtualbox-hostonly-cidr: driver virtualbox has no host-only networks yet
+    ! hint: leave it out: the VM is on VirtualBox's NAT, and reached by ports of 127.0.0.1
+    [exit code 3]
     $ machine create x -d teleport
     ! error: unknown driver "teleport"
-    ! hint: the drivers are qemu, digitalocean, azure, generic, none
+    ! hint: the drivers are qemu, virtualbox, digitalocean, azure, generic, none
     [exit code 3]
     $ machine create under_score -d none --url tcp://127.0.0.1:9
     ! error: invalid machine name "under_score": '_' is not allowed
@@ -215,7 +228,7 @@ fn flags_beat_variables_beat_the_file_beats_what_is_built_in() {
     assert_output!(env.run(&["create", "other"]), @r#"
     $ machine create other
     ! error: unknown driver "teleport"
-    ! hint: choose one with `-d`, MACHINE_DRIVER or `driver:` in config.yaml; the drivers are qemu, digitalocean, azure, generic, none
+    ! hint: choose one with `-d`, MACHINE_DRIVER or `driver:` in config.yaml; the drivers are qemu, virtualbox, digitalocean, azure, generic, none
     [exit code 3]
     "#);
 }
@@ -243,7 +256,7 @@ fn a_config_file_that_is_wrong_is_refused_with_its_line() {
     ! hint: the keys are listed in docs/config.md
     [exit code 2]
     $ machine create x -d none --url tcp://127.0.0.1:9
-    ! error: <ROOT>/home/.config/machine/config.yaml:2: engine: unknown field `lable`, expected one of `opt`, `label`, `env`, `insecure-registry`, `registry-mirror`, `registry-ca`, `storage-driver`, `address-pool`, `bundle`
+    ! error: <ROOT>/home/.config/machine/config.yaml:2: engine: unknown field `lable`, expected one of `opt`, `label`, `env`, `insecure-registry`, `registry-mirror`, `registry-ca`, `storage-driver`, `address-pool`, `host-gateway`, `bundle`
     ! hint: the keys are listed in docs/config.md
     [exit code 2]
     $ machine create x -d none --url tcp://127.0.0.1:9

@@ -132,7 +132,7 @@ fn an_unknown_driver_is_refused() {
     assert_output!(env.run(&["doctor", "-d", "vmware"]), @r#"
     $ machine doctor -d vmware
     ! error: unknown driver "vmware"
-    ! hint: the drivers are qemu, digitalocean, azure, generic, none
+    ! hint: the drivers are qemu, virtualbox, digitalocean, azure, generic, none
     [exit code 2]
     "#);
 }

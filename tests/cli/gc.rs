@@ -259,7 +259,7 @@ fn who_cannot_be_asked_is_told_of_and_nobody_is_asked_unasked() {
     assert_output!(cloud.env().run(&["gc", "-d", "teleport"]), @r#"
     $ machine gc -d teleport
     ! error: unknown driver "teleport"
-    ! hint: the drivers are qemu, digitalocean, azure, generic, none
+    ! hint: the drivers are qemu, virtualbox, digitalocean, azure, generic, none
     [exit code 2]
     "#);
     cloud.env_mut().set("DIGITALOCEAN_ACCESS_TOKEN", "dop_v1_another");

@@ -17,16 +17,7 @@ pub(crate) async fn ensure(vbox: &Vbox, cx: &Context, s: &Settings, m: &mut Mach
         choose(cx, s, m).await?;
     }
     let vm = identity::present(vbox, cx, m).await?;
-    if vm.state != State::Off || wrong(&vm, m)?.is_none() {
-        return Ok(());
-    }
-    let card = Card {
-        kind: s.nat_nictype.as_str(),
-        host_resolver: !s.no_host_dns_resolver && !s.dns_proxy,
-        dns_proxy: s.dns_proxy,
-    };
-    vbox.set_card(&vm.uuid, &card).await?;
-    lead(vbox, &vm, m).await
+    if vm.state == State::Off { lead(vbox, &vm, s, m).await } else { Ok(()) }
 }
 
 /// Has the machine have two ports that are free now, and `m` say which.
@@ -38,13 +29,18 @@ pub(crate) async fn choose(cx: &Context, s: &Settings, m: &mut Machine) -> Resul
     .await
 }
 
-/// Has the VM's rules say what `m` says. The user's own rules stay.
-pub(crate) async fn lead(vbox: &Vbox, vm: &Vm, m: &Machine) -> Result<()> {
-    match (wrong(vm, m)?, &vm.state) {
-        (None, _) => Ok(()),
-        (Some((gone, new)), State::Off) => vbox.set_rules(&vm.uuid, &gone, &new).await,
-        (Some((gone, new)), _) => vbox.set_rules_running(&vm.uuid, &gone, &new).await,
+/// Has the VM's rules say what `m` says. The user's own rules stay. A card is set with its rules: one with the right rules is right.
+pub(crate) async fn lead(vbox: &Vbox, vm: &Vm, s: &Settings, m: &Machine) -> Result<()> {
+    let Some((gone, new)) = wrong(vm, m)? else { return Ok(()) };
+    if vm.state != State::Off {
+        return vbox.set_rules(&vm.uuid, &gone, &new).await;
     }
+    let card = Card {
+        kind: s.nat_nictype.as_str(),
+        host_resolver: !s.no_host_dns_resolver && !s.dns_proxy,
+        dns_proxy: s.dns_proxy,
+    };
+    vbox.set_card(&vm.uuid, &card, &gone, &new).await
 }
 
 /// The rules that are to go and those that are to come; `None`: all is as it should be.

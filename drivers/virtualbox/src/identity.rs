@@ -36,10 +36,13 @@ pub(crate) async fn ours(vbox: &Vbox, cx: &Context, m: &Machine) -> Result<Optio
 
 /// The machine's VM; or that it is not there.
 pub(crate) async fn present(vbox: &Vbox, cx: &Context, m: &Machine) -> Result<Vm> {
-    ours(vbox, cx, m).await?.ok_or_else(|| {
-        Diagnostic::new(Kind::NotFound, "VirtualBox has no VM of this machine any more")
-            .hint("run `machine create` again for this name, or give the machine up: machine rm")
-    })
+    ours(vbox, cx, m).await?.ok_or_else(missing)
+}
+
+/// That it is not there.
+pub(crate) fn missing() -> Diagnostic {
+    Diagnostic::new(Kind::NotFound, "VirtualBox has no VM of this machine any more")
+        .hint("run `machine create` again for this name, or give the machine up: machine rm")
 }
 
 fn foreign(vm: &Vm) -> Diagnostic {

@@ -11,6 +11,7 @@ mod adapters;
 mod check;
 mod descriptors;
 mod disk;
+mod docker_machine;
 mod driver;
 mod examine;
 mod failure;
@@ -26,6 +27,7 @@ mod settings;
 mod timing;
 mod vbox;
 
+pub use docker_machine::DockerMachine;
 pub use driver::{Machine, Stage, VirtualBox};
 pub use settings::{Settings, UiType};
 pub use timing::Timing;

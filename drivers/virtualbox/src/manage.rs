@@ -64,11 +64,18 @@ pub(crate) struct Call {
     name: &'static str,
     arguments: Vec<OsString>,
     again: Again,
+    reads: bool,
 }
 
 impl Call {
+    /// One that changes something.
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, arguments: vec![name.into()], again: Again::Yes }
+        Self { name, arguments: vec![name.into()], again: Again::Yes, reads: false }
+    }
+
+    /// One that only reads.
+    pub(crate) fn read(name: &'static str) -> Self {
+        Self { reads: true, ..Self::new(name) }
     }
 
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
@@ -115,7 +122,11 @@ impl Manage {
 
     async fn once(&self, call: &Call) -> Result<Result<String, Failure>> {
         let limit = self.timing.call;
-        let ended = tokio::time::timeout(limit, self.output(&call.arguments)).await;
+        let first = tokio::time::timeout(self.timing.read.min(limit), self.output(&call.arguments));
+        let ended = match if call.reads { first.await.ok() } else { None } {
+            Some(ended) => Ok(ended),
+            None => tokio::time::timeout(limit, self.output(&call.arguments)).await,
+        };
         let output = ended.map_err(|_| {
             Diagnostic::new(
                 Kind::Timeout,

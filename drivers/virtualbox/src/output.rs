@@ -117,7 +117,9 @@ fn fields(text: &str) -> BTreeMap<String, String> {
         };
         Some((key.to_owned(), value))
     };
-    text.lines().filter_map(pair).collect()
+    // What ends in the middle of a line says nothing.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().filter_map(pair).collect()
 }
 
 fn state(word: &str) -> State {

@@ -18,10 +18,9 @@ const LOG: u64 = 16 << 20;
 /// Starts the machine's VM unless it runs, and lets it go on where it is paused or saved.
 pub(crate) async fn ensure(driver: &VirtualBox, cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
     let vbox = driver.vbox(s);
-    identity::present(&vbox, cx, m).await?;
     let mut refused = None;
     for _ in 0..3 {
-        let Some(vm) = driver.settled(&vbox, cx, m).await? else { break };
+        let vm = driver.settled(&vbox, cx, m).await?.ok_or_else(identity::missing)?;
         match vm.state {
             State::Running => return Ok(()),
             State::Paused => {
@@ -36,7 +35,7 @@ pub(crate) async fn ensure(driver: &VirtualBox, cx: &Context, s: &Settings, m: &
                 base_disk::present(&Files::new(cx).disk())?;
                 adapters::choose(cx, s, m).await?;
                 if vm.state == State::Off {
-                    adapters::lead(&vbox, &vm, m).await?;
+                    adapters::lead(&vbox, &vm, s, m).await?;
                 }
                 match vbox.start(&vm.uuid, s.ui_type.as_str()).await? {
                     Ok(()) => return Ok(()),
@@ -67,7 +66,7 @@ pub(crate) async fn reached(driver: &VirtualBox, cx: &Context, s: &Settings, m: 
         if !matches!(vm.state, State::Running | State::Paused) {
             return Err(Diagnostic::failure("the VM has stopped").hint(format!("see {}", vm.logs.display())));
         }
-        adapters::lead(&vbox, &vm, m).await?;
+        adapters::lead(&vbox, &vm, s, m).await?;
         let lost = lost(&vm, m);
         if lost.is_empty() {
             return Ok(());

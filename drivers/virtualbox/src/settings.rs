@@ -9,6 +9,8 @@ use machine_guest::settings::utf8;
 use machine_guest::{Arch, VmSettings};
 use serde::{Deserialize, Serialize};
 
+use crate::docker_machine::DockerMachine;
+
 /// What the user may set.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[group(skip)]
@@ -41,6 +43,11 @@ pub struct Settings {
     #[arg(long, env, value_name = "PROGRAM")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+
+    /// What docker-machine had.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub docker_machine: DockerMachine,
 }
 
 /// How a VM is shown.
@@ -140,6 +147,7 @@ impl FromStr for UiType {
 impl Settings {
     /// See [`machine_driver::Driver::normalize`].
     pub(crate) fn normalized(mut self, working_dir: &Path) -> Result<Self> {
+        self.docker_machine.check()?;
         self.vm = self.vm.normalized(working_dir, "virtualbox")?;
         // An empty variable means none.
         self.program = self.program.take().filter(|program| !program.trim().is_empty());

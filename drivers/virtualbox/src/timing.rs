@@ -9,6 +9,9 @@ pub struct Timing {
     pub poll: Duration,
     /// One call of VirtualBox. None moves a disk.
     pub call: Duration,
+    /// How long a call that only reads gets before it is ended and made anew: of VirtualBox's programs one in a hundred waits ten
+    /// seconds for an answer that got lost between them.
+    pub read: Duration,
     /// How long a VM may be in other hands before a call gives up: another command, or a VM process that is going down.
     pub busy: Duration,
     /// What a guest gets to shut itself down.
@@ -24,6 +27,7 @@ impl Timing {
     pub const VIRTUALBOX: Self = Self {
         poll: Duration::from_millis(200),
         call: Duration::from_secs(60),
+        read: Duration::from_secs(2),
         busy: Duration::from_secs(30),
         shutdown: Duration::from_secs(90),
         press: Duration::from_secs(3),

@@ -142,28 +142,28 @@ impl Vbox {
     }
 
     async fn call(&self, call: Call) -> Result<String> {
-        Ok(self.manage.run(&call).await?.map_err(Diagnostic::from)?)
+        self.manage.run(&call).await?.map_err(Diagnostic::from)
     }
 
     /// Its version.
     pub(crate) async fn version(&self) -> Result<Version> {
-        let said = self.call(Call::new("--version")).await?;
+        let said = self.call(Call::read("--version")).await?;
         output::version(&said).ok_or_else(|| self.manage.no_virtualbox(&said))
     }
 
     /// Every VM of this user: name and id.
     pub(crate) async fn vms(&self) -> Result<Vec<(String, String)>> {
-        Ok(output::vms(&self.call(Call::new("list").arg("vms")).await?))
+        Ok(output::vms(&self.call(Call::read("list").arg("vms")).await?))
     }
 
     /// What this computer has, in VirtualBox's words.
     pub(crate) async fn host(&self) -> Result<String> {
-        self.call(Call::new("list").arg("hostinfo")).await
+        self.call(Call::read("list").arg("hostinfo")).await
     }
 
     /// A VM; `None`: VirtualBox says that there is none.
     pub(crate) async fn vm(&self, uuid: &str) -> Result<Option<Vm>> {
-        let call = Call::new("showvminfo").arg(uuid).arg("--machinereadable");
+        let call = Call::read("showvminfo").arg(uuid).arg("--machinereadable");
         match self.manage.run(&call).await? {
             Ok(said) => match output::vm(&said) {
                 Some(vm) => Ok(Some(vm)),
@@ -177,7 +177,7 @@ impl Vbox {
 
     /// What stands in a VM's extra data.
     pub(crate) async fn extra_data(&self, uuid: &str) -> Result<BTreeMap<String, String>> {
-        Ok(output::extra_data(&self.call(Call::new("getextradata").arg(uuid).arg("enumerate")).await?))
+        Ok(output::extra_data(&self.call(Call::read("getextradata").arg(uuid).arg("enumerate")).await?))
     }
 
     /// Writes one of them.
@@ -208,24 +208,19 @@ impl Vbox {
         self.call(call).await.map(drop)
     }
 
-    /// Its first network card, on VirtualBox's NAT. It must be off.
-    pub(crate) async fn set_card(&self, uuid: &str, card: &Card<'_>) -> Result<()> {
+    /// Its first network card, on VirtualBox's NAT, and its port rules: all at once, or nothing. It must be off.
+    pub(crate) async fn set_card(&self, uuid: &str, card: &Card<'_>, gone: &[Rule], new: &[Rule]) -> Result<()> {
         let call = Call::new("modifyvm").arg(uuid).pair("--nic1", "nat").pair("--nic-type1", card.kind);
         let call = call.pair("--cable-connected1", "on").pair("--nat-localhostreachable1", "off");
         let call = call.pair("--nat-dns-host-resolver1", on(card.host_resolver));
-        self.call(call.pair("--nat-dns-proxy1", on(card.dns_proxy))).await.map(drop)
-    }
-
-    /// Exchanges port rules of a VM that is off: all at once, or none.
-    pub(crate) async fn set_rules(&self, uuid: &str, gone: &[Rule], new: &[Rule]) -> Result<()> {
-        let call = Call::new("modifyvm").arg(uuid);
+        let call = call.pair("--nat-dns-proxy1", on(card.dns_proxy));
         let call = gone.iter().fold(call, |call, rule| call.arg("--natpf1").arg("delete").arg(&rule.name));
         let call = new.iter().fold(call, |call, rule| call.arg("--natpf1").arg(rule.text()));
         self.call(call).await.map(drop)
     }
 
-    /// The same of a VM that runs.
-    pub(crate) async fn set_rules_running(&self, uuid: &str, gone: &[Rule], new: &[Rule]) -> Result<()> {
+    /// Exchanges port rules of a VM that runs.
+    pub(crate) async fn set_rules(&self, uuid: &str, gone: &[Rule], new: &[Rule]) -> Result<()> {
         for rule in gone {
             self.call(Call::new("controlvm").arg(uuid).arg("natpf1").arg("delete").arg(&rule.name)).await?;
         }
@@ -291,7 +286,7 @@ impl Vbox {
 
     /// The media that VirtualBox knows.
     pub(crate) async fn media(&self, kind: MediumKind) -> Result<Vec<Medium>> {
-        Ok(output::media(&self.call(Call::new("list").arg(kind.words()[0])).await?))
+        Ok(output::media(&self.call(Call::read("list").arg(kind.words()[0])).await?))
     }
 
     /// Forgets a medium; its file stays.

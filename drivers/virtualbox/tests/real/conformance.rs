@@ -57,7 +57,8 @@ async fn virtualbox_conforms() {
 }
 
 #[tokio::test]
-async fn virtualbox_conforms_behind_a_pipe() {
+#[ignore = "some sixty machines once more: the pipe changes how a call is written, not what is called"]
+async fn long_virtualbox_conforms_behind_a_pipe() {
     if sandbox().is_some() {
         assert_conforms_behind_a_pipe(computer).await;
     }
@@ -70,7 +71,8 @@ fn settings_round_trip_with_every_flag() {
                 --virtualbox-image-checksum sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 \
                 --virtualbox-nat-nictype 82540em --virtualbox-dns-proxy --virtualbox-no-host-dns-resolver \
                 --virtualbox-port-range 40000-40999 --virtualbox-ui-type gui --virtualbox-program bin/VBoxManage \
-                --virtualbox-ssh-user debian";
+                --virtualbox-ssh-user debian --virtualbox-no-share --virtualbox-no-vtx-check --virtualbox-no-dns-proxy \
+                --virtualbox-host-dns-resolver";
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     let value = settings_round_trip(&driver, &words, std::path::Path::new("/home/me")).unwrap();
     assert_eq!((value["memory"].clone(), value["nat-nictype"].clone()), (4096.into(), "82540EM".into()));
@@ -78,4 +80,26 @@ fn settings_round_trip_with_every_flag() {
     let plain = settings_round_trip(&driver, &[], std::path::Path::new("/")).unwrap();
     assert_eq!((plain["nat-nictype"].clone(), plain["ui-type"].clone()), ("virtio".into(), "headless".into()));
     assert_eq!(plain.get("program"), None);
+}
+
+#[test]
+fn what_docker_machine_had_and_is_no_more_is_refused_by_name() {
+    let refused = |line: &str| {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        settings_round_trip(&InProcess::new(VirtualBox::new()), &words, std::path::Path::new("/")).unwrap_err()
+    };
+    for (flag, value) in [
+        ("boot2docker-url", "x"),
+        ("import-boot2docker-vm", "x"),
+        ("share-folder", "x"),
+        ("hostonly-cidr", "192.168.99.1/24"),
+        ("hostonly-nictype", "virtio"),
+        ("hostonly-nicpromisc", "deny"),
+        ("hostonly-no-dhcp", ""),
+    ] {
+        let text = refused(&format!("--virtualbox-{flag} {value}"));
+        assert!(text.starts_with(&format!("settings are refused: --virtualbox-{flag}: ")), "{text}");
+    }
+    assert!(refused("--virtualbox-address 10.0.0.5/24").contains("has no address of its own"));
+    assert!(refused("--virtualbox-share /a:/b").contains("shares no folders yet"));
 }

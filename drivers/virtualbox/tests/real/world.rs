@@ -11,7 +11,8 @@ use machine_driver_virtualbox::Timing;
 /// Short, but for a computer that is busy.
 pub(crate) const FAST: Timing = Timing {
     poll: Duration::from_millis(20),
-    call: Duration::from_secs(20),
+    call: Duration::from_secs(30),
+    read: Duration::from_secs(1),
     busy: Duration::from_secs(15),
     shutdown: Duration::from_secs(20),
     press: Duration::from_millis(200),
@@ -132,10 +133,15 @@ impl Computer {
         String::from_utf8(done.stdout).unwrap()
     }
 
-    pub(crate) fn tried_by_hand(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(scripts().join("enter"));
-        command.arg(sandbox().unwrap()).arg(self.root.path()).arg("VBoxManage").args(arguments);
-        command.env("LC_ALL", "C.UTF-8").output().unwrap()
+    fn tried_by_hand(&self, arguments: &[&str]) -> Output {
+        let within = |limit: &str| {
+            let mut command = Command::new("timeout");
+            command.arg(limit).arg(scripts().join("enter")).arg(sandbox().unwrap()).arg(self.root.path());
+            command.arg("VBoxManage").args(arguments).env("LC_ALL", "C.UTF-8").output().unwrap()
+        };
+        // See `Timing::read`.
+        let first = if arguments[0] == "list" { within("1") } else { within("60") };
+        if first.status.code() == Some(124) { within("60") } else { first }
     }
 
     /// The calls of VBoxManage so far.
