@@ -96,13 +96,14 @@ async fn paused_saved_and_aborted_it_is_said_so_and_start_goes_on() {
 #[tokio::test]
 async fn a_deaf_guest_is_powered_off_after_its_time() {
     let Some(mut core) = machine(DEAF) else { return };
-    core.timing = Timing { shutdown: Duration::from_secs(1), ..FAST };
+    // Longer than one call may hang: see `Timing::read`.
+    core.timing = Timing { shutdown: Duration::from_secs(12), ..FAST };
     core.create().await.unwrap();
     core.stop(Stop::Politely).await.unwrap();
     assert_eq!(core.power().await, Power::Stopped);
-    assert!(core.said().ends_with("\nthe guest did not shut down within 1 s: powering it off"), "{}", core.said());
+    assert!(core.said().ends_with("\nthe guest did not shut down within 12 s: powering it off"), "{}", core.said());
     let presses = core.computer.calls().iter().filter(|call| call.ends_with(" acpipowerbutton")).count();
-    assert!((2..8).contains(&presses), "{presses}");
+    assert!((2..=61).contains(&presses), "{presses}");
 }
 
 #[tokio::test]
