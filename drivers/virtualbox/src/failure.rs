@@ -7,6 +7,8 @@ const NOT_FOUND: u32 = 0x80bb_0001;
 /// A VM in other hands, or in a state that is passing.
 const LOCKED: u32 = 0x80bb_0007;
 const UNEXPECTED: u32 = 0x8000_ffff;
+/// What it was asked of has just ended.
+const ABORTED: u32 = 0x8000_4004;
 /// Means several things, told apart by their words.
 const DENIED: u32 = 0x8007_0005;
 
@@ -52,7 +54,7 @@ impl Failure {
         match self.code {
             // The VM's process was just coming or going; the number differs.
             _ if self.says("from the direct session") => true,
-            Some(LOCKED | UNEXPECTED) => true,
+            Some(LOCKED | UNEXPECTED | ABORTED) => true,
             Some(DENIED) => self.says("is not ready") || self.says("tried to lock"),
             _ => false,
         }
@@ -135,6 +137,11 @@ mod tests {
         assert!(!failure.passing() && failure.inaccessible());
         assert!(denied("An unexpected process (PID=0x00001234) has tried to lock the machine 'dev'").passing());
         assert!(!denied("no").passing());
+        // A look at a VM that another command was just starting.
+        let text = "VBoxManage: error: Code NS_ERROR_ABORT (0x80004004) - Operation aborted (extended info not available)\n\
+                    VBoxManage: error: The session is not locked (session state: Unlocked)\n\
+                    VBoxManage: error: Details: code NS_ERROR_UNEXPECTED (0x8000ffff), component SessionWrap, interface ISession\n";
+        assert!(Failure::read("showvminfo", text).unwrap().passing());
         // Without text, and after progress; Windows's name of the program.
         let text = "0%...10%...VBoxManage.exe: error: Code E_ACCESSDENIED (0x80070005) - Access denied (extended info not available)\n";
         let failure = Failure::read("hostonlyif", text).unwrap();
