@@ -25,13 +25,17 @@ impl World for Computer {
         Box::pin(async { things })
     }
     fn machines<'a>(&'a self, machine_id: &'a str) -> BoxFuture<'a, usize> {
-        let id = format!("{{{machine_id}}}");
-        let vms = self.by_hand("list vms");
-        let headless = self.programs().iter().filter(|(_, name)| name == "VBoxHeadless").count();
-        let known = vms.lines().filter(|line| line.ends_with(&id)).count();
-        // No process without a VM, and no VM twice.
-        let all = vms.lines().count();
-        Box::pin(async move { if headless > all { headless } else { known } })
+        Box::pin(async move {
+            let vms = self.by_hand("list vms");
+            let (id, all) = (format!("{{{machine_id}}}"), vms.lines().count());
+            // No process without a VM; one that was ended may take a moment.
+            let begun = std::time::Instant::now();
+            while self.vm_processes() > all {
+                assert!(begun.elapsed() < FAST.settle, "a process without a VM: {:?}", self.programs());
+                tokio::time::sleep(FAST.poll).await;
+            }
+            vms.lines().filter(|line| line.ends_with(&id)).count()
+        })
     }
     fn texts(&self) -> Vec<String> {
         self.calls()

@@ -187,6 +187,11 @@ impl Computer {
         found
     }
 
+    /// How many VMs have a process.
+    pub(crate) fn vm_processes(&self) -> usize {
+        self.programs().iter().filter(|(_, name)| name == "VBoxHeadless").count()
+    }
+
     /// Ends them, as the kernel does when memory is short.
     pub(crate) fn kill(&self, program: &str) -> usize {
         let pids: Vec<i32> =
