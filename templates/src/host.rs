@@ -30,6 +30,8 @@ pub struct DockerService<'a> {
     pub containerd: &'a str,
     /// Whether there is an [`EngineEnvironment`].
     pub environment: bool,
+    /// An address that containers do not reach: IPv4.
+    pub closed: Option<&'a str>,
 }
 
 /// `/opt/machine/engine.env`: what the user's `--engine-env` says, for dockerd and containerd. Mode 0600.
@@ -103,6 +105,8 @@ pub struct EngineFiles<'a> {
     pub sockets: &'a [&'a str],
     /// Whether there is an [`EngineEnvironment`].
     pub environment: bool,
+    /// An address that containers do not reach: IPv4.
+    pub closed: Option<&'a str>,
 }
 
 impl EngineFiles<'_> {
@@ -111,15 +115,21 @@ impl EngineFiles<'_> {
     /// # Errors
     /// None that these values could cause.
     pub fn files(&self) -> Result<Vec<HostFile>> {
-        let &Self { containerd_unit: unit, containerd_root: root, containerd_state: state, sockets, environment } =
-            self;
+        let &Self {
+            containerd_unit: unit,
+            containerd_root: root,
+            containerd_state: state,
+            sockets,
+            environment,
+            closed,
+        } = self;
         let file = |path: &str, text: String| HostFile { path: path.to_owned(), text };
         let units = "/etc/systemd/system";
         Ok(vec![
             file("/opt/machine/containerd.toml", ContainerdConfig { root, state }.text()?),
             file(&format!("{units}/{unit}"), ContainerdService { environment }.text()?),
             file(&format!("{units}/docker.socket"), DockerSocket { listen: sockets }.text()?),
-            file(&format!("{units}/docker.service"), DockerService { containerd: unit, environment }.text()?),
+            file(&format!("{units}/docker.service"), DockerService { containerd: unit, environment, closed }.text()?),
         ])
     }
 }

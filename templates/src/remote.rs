@@ -292,6 +292,27 @@ pub struct ValidateEngine<'a> {
 pub struct EngineHealth {
     /// For each question.
     pub deadline_seconds: u32,
+    /// To wait while systemd is bringing it up.
+    pub wait_seconds: u32,
+}
+
+/// Says where programs of containers listen that have the host's own network. Key, said once a socket: `listener`, as
+/// `ID ADDRESS:PORT` with both in hex, as in `/proc/net/tcp`.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/host_listeners.sh")]
+pub struct HostListeners<'a> {
+    /// Ids of containers, with spaces between.
+    pub ids: &'a str,
+}
+
+/// Sets the host's clock, where it is wrong. Answers `already-so`, or `done` with `off`: how many seconds it was ahead.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "remote/set_clock.sh")]
+pub struct SetClock {
+    /// Seconds since 1970.
+    pub now: i64,
+    /// As much as may be between the two.
+    pub slack_seconds: u32,
 }
 
 /// Lets go of a host whose engine was closed, or never came to be: our keys and our claim go, the rest stays.
@@ -364,9 +385,11 @@ scripts! {
     HostKeyDrop: Changes,
     HostKeyInstall: Changes,
     HostKeyMake: Changes,
+    HostListeners<'_>: Reads,
     InstallFiles<'_>: ChangesAfterInput,
     MountShares<'_>: ChangesAfterInput,
     Release<'_>: Changes,
+    SetClock: Reads,
     SwitchEngine<'_>: Changes,
     Uninstall<'_>: ChangesAfterInput,
     UnpackBundle<'_>: ChangesAfterInput,

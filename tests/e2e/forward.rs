@@ -124,6 +124,19 @@ fn behind_a_firewall_docker_goes_through_ssh_and_ports_come_here() {
         Err(_) => Ok(()),
     });
 
+    // L10: what listens on the host's own network is found there; sshd and the engine are nobody's container.
+    let echo = ECHO.replace("=> 7,", "=> 18117,");
+    docker(&env, &format!("run -d --network host --name own tools {echo}"));
+    says_back(18117);
+    let state = forward(&env);
+    assert_eq!(state["forwards"].as_array().map(Vec::len), Some(1), "{state}");
+    assert_eq!((&state["forwards"][0]["port"], &state["forwards"][0]["container"]), (&18117.into(), &"own".into()));
+    docker(&env, "rm -f own");
+    until("the port of the host's network to close", Duration::from_secs(10), || match say(18117, "x") {
+        Ok(_) => Err("it still listens".into()),
+        Err(_) => Ok(()),
+    });
+
     // A4: where this computer's own services are looked for, nothing listens unasked.
     docker(&env, &format!("run -d -p 127.0.0.1:1007:7 --name low tools {ECHO}"));
     let low = |state: &Value| state["refusals"][0]["reason"].as_str().map(str::to_owned);

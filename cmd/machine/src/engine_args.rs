@@ -74,6 +74,18 @@ pub(crate) struct EngineArgs {
     /// Addresses for networks of containers, in place of the engine's own choice
     #[arg(long, value_name = "base=NET,size=BITS", value_parser = address_pool)]
     pub(crate) engine_address_pool: Option<Vec<String>>,
+    /// Whether containers of a VM on this computer reach what listens on it, as `host-gateway` of --add-host [default: on]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) engine_host_gateway: Option<Switch>,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 impl SpecArgs {
@@ -110,6 +122,7 @@ impl EngineArgs {
             engine_registry_ca,
             engine_storage_driver,
             engine_address_pool,
+            engine_host_gateway,
         } = self;
         let engine_env = engine_env.map(|lines| variables(&lines)).transpose()?;
         // daemon.json is read by everybody on the host.
@@ -132,6 +145,9 @@ impl EngineArgs {
             }
             set_text(&mut engine.storage_driver, engine_storage_driver.as_ref());
             set_list(&mut engine.address_pools, engine_address_pool.as_ref());
+            if let Some(switch) = engine_host_gateway {
+                engine.no_host_gateway = switch == Switch::Off;
+            }
         })
     }
 }
@@ -284,6 +300,7 @@ mod tests {
                 "--engine-registry-ca" => format!("r={}", pem.display()),
                 "--tls-key" => "rsa".to_owned(),
                 "--engine-address-pool" => "base=10.10.0.0/16,size=24".to_owned(),
+                "--engine-host-gateway" => "off".to_owned(),
                 _ => "a=b".to_owned(),
             };
             let word = if flag.get_action().takes_values() { format!("{name}={value}") } else { name.clone() };

@@ -139,6 +139,16 @@ where
     })
 }
 
+/// Asks whether a machine may be restarted; `None`: it may not, and nothing is done. Without a terminal nobody is asked: the
+/// operation refuses then, and says what `-y` would do.
+pub(crate) fn may_restart(report: &Report, name: &HostName) -> Option<bool> {
+    let question = format!("{name} has to be restarted for this, and its containers with it. Continue? (y/n): ");
+    match report.suspend(|| world::confirm(&question)).flatten() {
+        Some(false) => None,
+        answer => Some(answer.unwrap_or_default()),
+    }
+}
+
 /// Says how an operation ended well; warnings were told as they came.
 pub(crate) fn tell(report: &Report, name: &HostName, outcome: &Outcome, done: &str, already: &str) {
     report.note(

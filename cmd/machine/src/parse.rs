@@ -40,7 +40,7 @@ pub(crate) fn parse(argv: Vec<OsString>) -> Result<Parsed, CommandError> {
     }
     let parsed =
         command.try_get_matches_from(&argv).and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = parsed.map_err(|e| refuse(&e))?;
+    let (cli, matches) = parsed.map_err(|e| refuse(&e, choice.is_some()))?;
     let mut global = cli.global;
     global.debug |= env_vars::MACHINE_DEBUG.is_true();
     Ok(Parsed { session: Session { global, argv, out: Stdout }, command: cli.command, matches, choice })
@@ -50,7 +50,7 @@ pub(crate) fn parse(argv: Vec<OsString>) -> Result<Parsed, CommandError> {
 fn tree(args: &[OsString]) -> Result<(clap::Command, Option<Choice>), CommandError> {
     let mut command = Cli::command();
     let mut choice = None;
-    if settings::is_create(args) {
+    if settings::is_command(args, "create") {
         let config = Config::load()?;
         let chosen = settings::choose(args, &config);
         let mut create = command.find_subcommand("create").cloned().unwrap_or_default();
@@ -61,11 +61,14 @@ fn tree(args: &[OsString]) -> Result<(clap::Command, Option<Choice>), CommandErr
         command = command.mut_subcommand("create", |_| create);
         choice = Some(chosen);
     }
+    if settings::is_command(args, "set") {
+        command = command.mut_subcommand("set", |set| settings::add_typed_flags(set, args));
+    }
     Ok((settings::without_empty_variables(command), choice))
 }
 
 /// Shows help, or what is wrong with the command line.
-fn refuse(error: &clap::Error) -> CommandError {
+fn refuse(error: &clap::Error, creates: bool) -> CommandError {
     let code = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // Help is what was asked for: data. A reader that has left has seen enough.
@@ -74,7 +77,7 @@ fn refuse(error: &clap::Error) -> CommandError {
         }
         _ => {
             // Its own advice (to quote the flag) would mislead.
-            if let Some((flag, hint)) = settings::flag_of_another(error) {
+            if let Some((flag, hint)) = settings::flag_of_another(error, creates) {
                 return CommandError::usage(format!("unexpected argument '{flag}'")).hint(hint);
             }
             if let Some(missing) = not_there_yet(error) {

@@ -24,8 +24,8 @@ pub(crate) struct Choice {
     pub(crate) typed: bool,
 }
 
-/// Whether these arguments (without the program's name) are a `create`.
-pub(crate) fn is_create(args: &[OsString]) -> bool {
+/// Whether these arguments (without the program's name) are this command.
+pub(crate) fn is_command(args: &[OsString], name: &str) -> bool {
     let mut takes_value = false;
     for arg in args {
         let Some(arg) = arg.to_str() else { return false };
@@ -39,7 +39,7 @@ pub(crate) fn is_create(args: &[OsString]) -> bool {
             "--github-api-token" | "--bugsnag-api-token" => takes_value = true,
             "help" => {}
             word if word.starts_with('-') => {}
-            word => return word == "create",
+            word => return word == name,
         }
     }
     false
@@ -78,6 +78,32 @@ pub(crate) fn add_flags(create: Command, driver: &dyn AnyDriver, config: &Config
     let flags = config.apply_to_driver(driver)?;
     let heading = format!("Options of driver {}", driver.name());
     Ok(create.args(flags.get_arguments().map(|arg| arg.clone().help_heading(heading.clone()))))
+}
+
+/// Adds the flags of the driver that one of these arguments belongs to: for a machine that is there, only what is typed
+/// counts.
+pub(crate) fn add_typed_flags(command: Command, args: &[OsString]) -> Command {
+    let words = args.iter().filter_map(|arg| arg.to_str()).take_while(|arg| *arg != "--");
+    let mut names = words.filter_map(|word| word.strip_prefix("--")?.split('=').next());
+    let Some(driver) = names.find_map(owner) else { return command };
+    let flags = driver.description().command();
+    let typed = |arg: &clap::Arg| arg.clone().env(Resettable::Reset).default_value(Resettable::Reset);
+    let secrets = &driver.description().secrets;
+    let changes = flags.get_arguments().filter(|arg| secrets.iter().all(|note| arg.get_id() != note.flag.as_str()));
+    command.args(changes.map(|arg| typed(arg).help_heading(format!("Options of driver {}", driver.name()))))
+}
+
+/// The driver that has a flag of this name.
+fn owner(name: &str) -> Option<&'static dyn AnyDriver> {
+    let is = |flag: &machine_driver::Flag| flag.name == name || flag.aliases.iter().any(|alias| alias == name);
+    BuiltIn.all().find(|driver| driver.description().flags.iter().any(is))
+}
+
+/// The driver whose flags were typed, and what of them.
+pub(crate) fn changes(matches: &ArgMatches) -> Result<Option<(String, Typed)>, CommandError> {
+    let Some(driver) = BuiltIn.all().find(|driver| any_typed(*driver, matches)) else { return Ok(None) };
+    check_words(driver, matches)?;
+    Ok(Some((driver.name().to_owned(), words(driver, matches)?)))
 }
 
 /// A variable that is set to nothing counts as unset, for every flag of every command; help shows names, never values.
@@ -183,7 +209,7 @@ pub(crate) fn typed(matches: &ArgMatches, id: &str) -> bool {
 }
 
 /// The flag and a hint, for an unknown argument that belongs to another built-in driver.
-pub(crate) fn flag_of_another(error: &clap::Error) -> Option<(String, String)> {
+pub(crate) fn flag_of_another(error: &clap::Error, creates: bool) -> Option<(String, String)> {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
     let long = flag.split('=').next()?.trim().trim_start_matches("--");
     let has = |driver: &&dyn AnyDriver| {
@@ -192,7 +218,11 @@ pub(crate) fn flag_of_another(error: &clap::Error) -> Option<(String, String)> {
     };
     let owner = BuiltIn.all().find(has)?;
     let name = owner.name();
-    Some((format!("--{long}"), format!("it is a flag of driver {name}: add `-d {name}` to use it")))
+    let hint = match creates {
+        true => format!("it is a flag of driver {name}: add `-d {name}` to use it"),
+        false => format!("it is a flag of driver {name}, for `machine create -d {name}` and for `machine set`"),
+    };
+    Some((format!("--{long}"), hint))
 }
 
 /// There is no such driver.
@@ -216,12 +246,13 @@ mod tests {
 
     #[test]
     fn create_is_found_behind_global_options() {
-        assert!(is_create(&args("create x")));
-        assert!(is_create(&args("-D -s create create x")));
-        assert!(is_create(&args("help create -d none")));
-        assert!(!is_create(&args("-s create ls")));
-        assert!(!is_create(&args("ssh x create -d none")));
-        assert!(!is_create(&args("")));
+        let is_create = |line| is_command(&args(line), "create");
+        assert!(is_create("create x"));
+        assert!(is_create("-D -s create create x"));
+        assert!(is_create("help create -d none"));
+        assert!(!is_create("-s create ls"));
+        assert!(!is_create("ssh x create -d none"));
+        assert!(!is_create(""));
     }
 
     #[test]

@@ -156,6 +156,7 @@ pub(crate) fn user_files() -> Result<UserFiles, CommandError> {
         ssh_dir,
         agent_socket: env_vars::SSH_AUTH_SOCK.get_os().map(PathBuf::from),
         docker_config: env_vars::DOCKER_CONFIG.get_os().map_or_else(|| home.join(".docker"), PathBuf::from),
+        home,
     })
 }
 

@@ -3,8 +3,8 @@
 
 use crate::json::to_value;
 use crate::{
-    Ability, BoxFuture, Context, Driver, ListAll, ListCall, Planner, PowerAction, PowerSwitch, Reply, Result,
-    ShareCall, Sharing,
+    Ability, BoxFuture, Changing, Context, Driver, ListAll, ListCall, Planner, PowerAction, PowerSwitch, Reply, Result,
+    ShareCall, Sharing, UdpRules,
 };
 
 /// Answers the calls of one ability.
@@ -23,11 +23,13 @@ pub struct Abilities<D: Driver> {
     pub(crate) list: Option<Handler<D, ListCall>>,
     pub(crate) plan: Option<Handler<D, ()>>,
     pub(crate) share: Option<Handler<D, ShareCall>>,
+    pub(crate) change: Option<Handler<D, <D as Driver>::Settings>>,
+    pub(crate) udp: Option<Handler<D, Vec<u16>>>,
 }
 
 impl<D: Driver> Abilities<D> {
     /// Nothing more.
-    pub const NONE: Self = Self { power: None, list: None, plan: None, share: None };
+    pub const NONE: Self = Self { power: None, list: None, plan: None, share: None, change: None, udp: None };
 
     /// Its machines can be switched on and off.
     #[must_use]
@@ -69,6 +71,26 @@ impl<D: Driver> Abilities<D> {
         self
     }
 
+    /// Its machines can have other settings and stay what they are.
+    #[must_use]
+    pub const fn change(mut self) -> Self
+    where
+        D: Changing,
+    {
+        self.change = Some(change);
+        self
+    }
+
+    /// UDP ports of its machines can be brought to this computer.
+    #[must_use]
+    pub const fn udp(mut self) -> Self
+    where
+        D: UdpRules,
+    {
+        self.udp = Some(udp);
+        self
+    }
+
     /// As data.
     pub(crate) fn names(&self) -> Vec<Ability> {
         let all = [
@@ -76,6 +98,8 @@ impl<D: Driver> Abilities<D> {
             self.list.map(|_| Ability::List),
             self.plan.map(|_| Ability::Plan),
             self.share.map(|_| Ability::Share),
+            self.change.map(|_| Ability::Change),
+            self.udp.map(|_| Ability::Udp),
         ];
         all.into_iter().flatten().collect()
     }
@@ -146,4 +170,24 @@ fn share<'a, D: Sharing>(
             ShareCall::Mounts(shares) => Reply::Mounts(shares.iter().map(|share| driver.mount(share)).collect()),
         })
     })
+}
+
+fn change<'a, D: Changing>(
+    driver: &'a D,
+    cx: &'a Context,
+    to: D::Settings,
+    from: &'a mut D::Settings,
+    m: &'a mut D::Machine,
+) -> BoxFuture<'a, Result<Reply>> {
+    Box::pin(async move { Ok(Reply::Change(driver.change(cx, from, &to, m).await?)) })
+}
+
+fn udp<'a, D: UdpRules>(
+    driver: &'a D,
+    cx: &'a Context,
+    ports: Vec<u16>,
+    s: &'a mut D::Settings,
+    m: &'a mut D::Machine,
+) -> BoxFuture<'a, Result<Reply>> {
+    Box::pin(async move { Ok(Reply::Refused(driver.udp(cx, s, m, &ports).await?)) })
 }

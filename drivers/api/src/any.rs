@@ -7,8 +7,8 @@ use std::pin::Pin;
 use serde_json::Value;
 
 use crate::{
-    Ability, Arch, Call, Context, Description, Diagnostic, Finding, Folders, Holding, ListCall, Mount, Plan,
-    PowerAction, Reply, Resource, Result, Share, ShareCall, StageId, Status, Stop, Stores, Typed,
+    Ability, Arch, Call, Change, Context, Description, Diagnostic, Finding, Folders, Holding, ListCall, Mount, Plan,
+    PowerAction, RefusedPort, Reply, Resource, Result, Share, ShareCall, StageId, Status, Stop, Stores, Typed,
 };
 
 /// A boxed future that borrows from its caller.
@@ -56,6 +56,12 @@ impl dyn AnyDriver + '_ {
     /// See [`Call::Configure`].
     pub async fn configure(&self, typed: Typed) -> Result<Value> {
         answer!(self, self.about_no_machine(Call::Configure(typed)).await?, Reply::Settings(settings) => settings)
+    }
+
+    /// See [`Call::Reconfigure`].
+    pub async fn reconfigure(&self, typed: Typed, settings: &Value) -> Result<Value> {
+        let call = Call::Reconfigure { typed, settings: settings.clone() };
+        answer!(self, self.about_no_machine(call).await?, Reply::Settings(settings) => settings)
     }
 
     /// See [`Call::Arch`].
@@ -124,6 +130,12 @@ impl dyn AnyDriver + '_ {
         self.power(PowerAction::Restart, cx, settings, machine).await
     }
 
+    /// See [`Call::Change`].
+    pub async fn change(&self, cx: &Context, from: &Value, to: &Value, machine: &Value) -> Result<Change> {
+        let call = Call::Change { from: from.clone(), to: to.clone() };
+        answer!(self, self.call(cx, call, &mut machine.clone()).await?, Reply::Change(change) => change)
+    }
+
     /// See [`Call::Plan`]. `None`: this driver cannot tell.
     pub async fn plan(&self, cx: &Context, settings: &Value) -> Result<Option<Plan>> {
         if !self.can(Ability::Plan) {
@@ -157,6 +169,18 @@ impl dyn AnyDriver + '_ {
     /// See [`ListCall::Delete`].
     pub async fn delete(&self, cx: &Context, settings: &Value, resource: &Resource) -> Result<()> {
         answer!(self, self.list(cx, ListCall::Delete(resource.clone()), settings).await?, Reply::Done => ())
+    }
+
+    /// See [`Call::Udp`].
+    pub async fn udp(
+        &self,
+        cx: &Context,
+        ports: &[u16],
+        settings: &Value,
+        machine: &Value,
+    ) -> Result<Vec<RefusedPort>> {
+        let call = Call::Udp { ports: ports.to_vec(), settings: settings.clone() };
+        answer!(self, self.call(cx, call, &mut machine.clone()).await?, Reply::Refused(refused) => refused)
     }
 
     /// See [`ShareCall::Shares`].

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Ability, Arch, Finding, Holding, Mount, Plan, PowerAction, Resource, Share, StageId, Status, Stores};
+use crate::{
+    Ability, Arch, Change, Finding, Holding, Mount, Plan, PowerAction, RefusedPort, Resource, Share, StageId, Status,
+    Stores,
+};
 
 /// What the user typed for a driver, its secrets taken out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +40,15 @@ pub enum Call {
     /// names absolute. The same words give the same settings. Repeatable, any time, beside anything; answered at once,
     /// without asking anybody.
     Configure(Typed),
+    /// Stored settings with what the user typed in place of what was there: only what was typed changes. Refuses as
+    /// [`Call::Configure`]; a flag `--qemu-memory` is the key `memory`. Repeatable, any time, beside anything; answered at
+    /// once, without asking anybody.
+    Reconfigure {
+        /// What is to change.
+        typed: Typed,
+        /// The settings so far.
+        settings: Value,
+    },
     /// The processor of the machine that these settings lead to. Repeatable, any time, beside anything; answered at once.
     Arch {
         /// The settings.
@@ -88,6 +100,15 @@ pub enum Call {
         /// The settings.
         settings: Value,
     },
+    /// What it takes to lead the machine to other settings ([`Ability::Change`]). Changes nothing, and asks nobody but this
+    /// computer. From before the first stage to the removal, repeatable; never beside another call for this machine but
+    /// [`Call::Inspect`].
+    Change {
+        /// What it is by now.
+        from: Value,
+        /// What it shall be.
+        to: Value,
+    },
     /// What creating would make and cost ([`Ability::Plan`]). Changes nothing. After a [`Call::Check`] of the same settings
     /// that succeeded; repeatable, beside anything.
     Plan {
@@ -100,6 +121,14 @@ pub enum Call {
         /// What about it.
         what: ListCall,
         /// Settings of any machine in it.
+        settings: Value,
+    },
+    /// Has exactly these UDP ports of this computer lead to those of the machine ([`Ability::Udp`]). While it runs; repeatable,
+    /// beside anything, also beside another call for this machine: a watcher calls it.
+    Udp {
+        /// All that are wanted.
+        ports: Vec<u16>,
+        /// The settings.
         settings: Value,
     },
     /// About the folders that settings share with a machine ([`Ability::Share`]). Repeatable, any time, beside anything;
@@ -147,7 +176,7 @@ pub enum ShareCall {
 pub enum Reply {
     /// To what is only done.
     Done,
-    /// To [`Call::Configure`] and [`ShareCall::SetShares`].
+    /// To [`Call::Configure`], [`Call::Reconfigure`] and [`ShareCall::SetShares`].
     Settings(Value),
     /// To [`Call::Arch`].
     Arch(Option<Arch>),
@@ -157,6 +186,8 @@ pub enum Reply {
     Status(Status),
     /// To [`Call::Holdings`].
     Holdings(Vec<Holding>),
+    /// To [`Call::Change`].
+    Change(Change),
     /// To [`Call::Plan`].
     Plan(Plan),
     /// To [`ListCall::CanAsk`].
@@ -165,6 +196,8 @@ pub enum Reply {
     Account(String),
     /// To [`ListCall::Machines`] and [`ListCall::Resources`].
     Resources(Vec<Resource>),
+    /// To [`Call::Udp`].
+    Refused(Vec<RefusedPort>),
     /// To [`ShareCall::Shares`].
     Shares(Vec<Share>),
     /// To [`ShareCall::Mounts`].
@@ -180,6 +213,8 @@ impl Call {
             Self::Plan { .. } => Some(Ability::Plan),
             Self::List { .. } => Some(Ability::List),
             Self::Share { .. } => Some(Ability::Share),
+            Self::Change { .. } => Some(Ability::Change),
+            Self::Udp { .. } => Some(Ability::Udp),
             _ => None,
         }
     }

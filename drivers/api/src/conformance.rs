@@ -4,8 +4,11 @@
 //! would have saved, forgets what a kill would have lost, and looks at the provider, not at the driver's word.
 
 mod account;
+mod change;
 mod piped;
+mod power;
 mod simulated_core;
+mod udp;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,9 +18,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use self::account::{listed, planned};
+use self::change::changed;
 use self::piped::Piped;
-use self::simulated_core::{Saving, SimulatedCore, lock};
-use crate::{Ability, AnyDriver, BoxFuture, Diagnostic, Driver, InProcess, Power, Stop, Typed};
+use self::power::power;
+use self::simulated_core::{SimulatedCore, lock};
+use self::udp::udp;
+use crate::{AnyDriver, BoxFuture, Diagnostic, Driver, InProcess, Power, Typed};
 
 /// What can be made to happen to a call that changes something at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +79,16 @@ pub trait World: Send + Sync {
         false
     }
 
+    /// Flags that a finished machine can take on in place, one a machine's life; none where the driver cannot change any.
+    fn changes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Flags that only another machine can have.
+    fn fixed(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How long one call of the driver may take.
     fn patience(&self) -> Duration {
         Duration::from_secs(30)
@@ -101,6 +117,8 @@ pub const PROPERTIES: &[&str] = &[
     "what exists is told by its id without asking anybody",
     "fields of other versions stay",
     "the power switch can be used twice",
+    "settings change in place, or what cannot is named",
+    "rules for UDP ports come and go",
     "everything is listed, and can be deleted from the list",
     "planning changes nothing",
     "no secret appears in any text",
@@ -142,7 +160,7 @@ pub async fn violations_behind_a_pipe<W: World>(new: impl Fn() -> W) -> Vec<Viol
 
 async fn tried<W: World>(new: &impl Fn() -> W) -> Vec<Violation> {
     let mut broken = Vec::new();
-    let tries: [Attempt<'_>; 14] = [
+    let tries: [Attempt<'_>; 16] = [
         Box::pin(check_changes_nothing(new)),
         Box::pin(settings_survive(new)),
         Box::pin(stages_twice(new)),
@@ -154,6 +172,8 @@ async fn tried<W: World>(new: &impl Fn() -> W) -> Vec<Violation> {
         Box::pin(told(new)),
         Box::pin(unknown_fields(new)),
         Box::pin(power(new)),
+        Box::pin(changed(new)),
+        Box::pin(udp(new)),
         Box::pin(listed(new)),
         Box::pin(planned(new)),
         Box::pin(no_secrets(new)),
@@ -404,6 +424,7 @@ async fn unknown_fields<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
     let mut core = SimulatedCore::new(&world, "a").await?;
     core.settings["from-another-version"] = json!({"kept": true});
     lock(&core.saved)["from-another-version"] = json!([1, 2]);
+    core.stays_without_a_word().await?;
     core.check().await?;
     core.stages_from(0, false).await?;
     core.inspect().await?;
@@ -411,45 +432,6 @@ async fn unknown_fields<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
         return Err(format!("a field of another version was lost from {}", lock(&core.saved)));
     }
     core.remove().await
-}
-
-async fn power<W: World>(new: &impl Fn() -> W) -> Result<(), String> {
-    let world = new();
-    let driver = world.driver();
-    if !driver.can(Ability::Power) {
-        return Ok(());
-    }
-    let core = SimulatedCore::new(&world, "a").await?;
-    core.stages_from(0, false).await?;
-    let things = world.things().await.len();
-    let cx = core.context(false, Saving::Works);
-    let mut machine = lock(&core.saved).clone();
-    for (how, wanted) in [
-        (Some(Stop::Politely), Power::Stopped),
-        (None, Power::Running),
-        (Some(Stop::AtOnce), Power::Stopped),
-        (None, Power::Running),
-    ] {
-        for time in ["", " again"] {
-            let what = format!("{}{time}", if how.is_some() { "stop" } else { "start" });
-            match how {
-                Some(how) => core.bounded(&what, driver.stop(how, &cx, &core.settings, &mut machine)).await?,
-                None => core.bounded(&what, driver.start(&cx, &core.settings, &mut machine)).await?,
-            }
-            *lock(&core.saved) = machine.clone();
-            let power = core.inspect().await?.power;
-            if power != wanted {
-                return Err(format!("{power:?} after {what}"));
-            }
-        }
-    }
-    core.bounded("restart", driver.restart(&cx, &core.settings, &mut machine)).await?;
-    *lock(&core.saved) = machine;
-    let power = core.inspect().await?.power;
-    if power != Power::Running {
-        return Err(format!("{power:?} after restart"));
-    }
-    core.expect_one(things, "after the switch was used").await
 }
 
 async fn no_secrets<W: World>(new: &impl Fn() -> W) -> Result<(), String> {

@@ -49,6 +49,10 @@ pub enum Ability {
     Plan,
     /// Folders of this computer can be mounted in machines: [`crate::Sharing`].
     Share,
+    /// Settings of a machine that is there can change: [`crate::Changing`].
+    Change,
+    /// UDP ports of machines can be brought to this computer: [`crate::UdpRules`].
+    Udp,
 }
 
 impl fmt::Display for Ability {
@@ -58,6 +62,8 @@ impl fmt::Display for Ability {
             Self::List => "list",
             Self::Plan => "plan",
             Self::Share => "share",
+            Self::Change => "change",
+            Self::Udp => "udp",
         })
     }
 }
@@ -84,6 +90,12 @@ pub struct Description {
     pub origin: Origin,
     /// How the first connection to one is verified.
     pub host_key: HostKeySupport,
+    /// Its machines run on this computer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs_here: bool,
+    /// The address by which those without one of their own reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_gateway: Option<String>,
     /// The flag by which the user says what host key is right, without dashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key_flag: Option<String>,

@@ -34,6 +34,10 @@ pub trait Driver: Sized + Send + Sync + 'static {
     const HOST_KEY: HostKeySupport;
     /// Stands in front of its flags, and in capitals in front of its variables; `""` for none.
     const PREFIX: &'static str = Self::NAME;
+    /// Its machines run on this computer: they stand still while it sleeps, and reach it by a way of their own.
+    const RUNS_HERE: bool = false;
+    /// The address by which those of them that have none of their own reach this computer.
+    const HOST_GATEWAY: Option<&'static str> = None;
     /// The flag, without prefix and dashes, by which the user says what host key is right.
     const HOST_KEY_FLAG: Option<&'static str> = None;
     /// The flag, without prefix and dashes, by which the user names the private key to log in with.

@@ -189,6 +189,18 @@ pub(crate) fn read<D: Driver>(typed: &Typed) -> Result<D::Settings> {
     D::Settings::from_arg_matches(&matches).map_err(|e| refusal(&e))
 }
 
+/// The keys under which what was typed is stored: of a variable it is that of its flag.
+pub(crate) fn keys<D: Driver>(typed: &Typed) -> Vec<String> {
+    let flags = of_driver::<D>();
+    let words = typed.args.iter().filter_map(|word| word.strip_prefix("--"));
+    let names = words.map(|word| word.split('=').next().unwrap_or(word));
+    let flag = |name: &str| flags.iter().find(|flag| flag.name == name || flag.aliases.iter().any(|a| a == name));
+    let typed_flags = names.filter_map(flag);
+    let set = flags.iter().filter(|flag| flag.variable.as_ref().is_some_and(|v| typed.variables.contains_key(v)));
+    let key = |flag: &Flag| flag.name.strip_prefix(&prefixed::<D>("")).unwrap_or(&flag.name).to_owned();
+    typed_flags.chain(set).map(key).collect()
+}
+
 /// clap's words, without its layout.
 fn refusal(error: &clap::Error) -> Diagnostic {
     let text = error.to_string();

@@ -36,6 +36,7 @@ impl<D: Driver> InProcess<D> {
         match call {
             Call::ReadFlags(typed) => flag::read::<D>(&typed).map(|_| Reply::Done),
             Call::Configure(typed) => to_value(&self.settings(&typed)?).map(Reply::Settings),
+            Call::Reconfigure { typed, settings } => self.reconfigured(&typed, settings).map(Reply::Settings),
             Call::Arch { settings } => Ok(Reply::Arch(driver.arch(&read(&settings)?))),
             Call::Examine => Ok(Reply::Findings(driver.examine(&cx.cache_dir).await)),
             Call::Check { settings } => driver.check(cx, &read(&settings)?).await.map(|()| Reply::Done),
@@ -66,6 +67,11 @@ impl<D: Driver> InProcess<D> {
                 keep(machine, &m)?;
                 result
             }
+            Call::Change { from, to } => {
+                let handler = D::ABILITIES.change.ok_or_else(|| lacks::<D>(Ability::Change))?;
+                let (mut s, mut m) = (read(&from)?, from_value("machine", machine)?);
+                handler(driver, cx, read(&to)?, &mut s, &mut m).await
+            }
             Call::Plan { settings } => {
                 let handler = D::ABILITIES.plan.ok_or_else(|| lacks::<D>(Ability::Plan))?;
                 handler(driver, cx, (), &mut read(&settings)?, &mut D::Machine::default()).await
@@ -73,6 +79,11 @@ impl<D: Driver> InProcess<D> {
             Call::List { what, settings } => {
                 let handler = D::ABILITIES.list.ok_or_else(|| lacks::<D>(Ability::List))?;
                 handler(driver, cx, what, &mut read(&settings)?, &mut D::Machine::default()).await
+            }
+            Call::Udp { ports, settings } => {
+                let handler = D::ABILITIES.udp.ok_or_else(|| lacks::<D>(Ability::Udp))?;
+                let (mut s, mut m) = (read(&settings)?, from_value("machine", machine)?);
+                handler(driver, cx, ports, &mut s, &mut m).await
             }
             Call::Share { what, settings } => {
                 let handler = D::ABILITIES.share.ok_or_else(|| lacks::<D>(Ability::Share))?;
@@ -84,6 +95,22 @@ impl<D: Driver> InProcess<D> {
                 })
             }
         }
+    }
+
+    /// What is typed goes into what is stored; what that makes must be settings like any other.
+    fn reconfigured(&self, typed: &Typed, stored: Value) -> Result<Value> {
+        let had = to_value(&read::<D::Settings>(&stored)?)?;
+        let (mut wanted, typed_now) = (had.clone(), to_value(&flag::read::<D>(typed)?)?);
+        if let Value::Object(wanted) = &mut wanted {
+            for key in flag::keys::<D>(typed) {
+                match typed_now.get(&key) {
+                    Some(value) => wanted.insert(key, value.clone()),
+                    None => wanted.remove(&key),
+                };
+            }
+        }
+        let new = self.driver.normalize(read(&wanted)?, &typed.dir)?;
+        Ok(changed(stored, had, to_value(&new)?))
     }
 
     fn stage(&self, id: &StageId) -> Result<D::Stage> {
@@ -104,6 +131,8 @@ impl<D: Driver> AnyDriver for InProcess<D> {
             abilities: D::ABILITIES.names(),
             origin: D::ORIGIN,
             host_key: D::HOST_KEY,
+            runs_here: D::RUNS_HERE,
+            host_gateway: D::HOST_GATEWAY.map(str::to_owned),
             host_key_flag: D::HOST_KEY_FLAG.map(flag::prefixed::<D>),
             key_flag: D::KEY_FLAG.map(flag::prefixed::<D>),
         })

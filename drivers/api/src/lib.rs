@@ -18,7 +18,8 @@
 //! 5. What not every driver can do is a trait each, named in [`Driver::ABILITIES`]: [`PowerSwitch`]; where the provider
 //!    can list what it has, [`ListAll`]: every thing made carries [`Context::machine_id`] and [`Context::store_id`], in
 //!    tags or in its name; where it costs money, [`Planner`]; where the machine can have folders of this computer,
-//!    [`Sharing`].
+//!    [`Sharing`]; where a machine can have other settings and stay what it is, [`Changing`]; where UDP ports of it can be
+//!    brought to this computer, [`UdpRules`].
 //! 6. Tests with a `conformance::World` over a simulator of the provider, `machine_driver::conformance::assert_conforms`
 //!    and `assert_conforms_behind_a_pipe` (feature `conformance`).
 //!
@@ -33,6 +34,7 @@
 mod abilities;
 mod any;
 mod call;
+mod change;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod context;
@@ -51,11 +53,13 @@ mod secret;
 mod seed;
 mod sharing;
 mod status;
+mod udp;
 mod wire;
 
 pub use abilities::Abilities;
 pub use any::{AnyDriver, BoxFuture};
 pub use call::{Call, ListCall, Reply, ShareCall, Typed};
+pub use change::{Change, Changing};
 pub use context::{Context, ContextData, Folders, HostKeyPair, KeepSecret, Progress, Save};
 pub use description::{Ability, Description, StageId};
 pub use driver::Driver;
@@ -72,4 +76,5 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{SecretFlag, SecretNote};
 pub use sharing::{Mount, Share, Sharing};
 pub use status::{EngineEndpoint, Power, SshAccess, SshClient, SshIdentity, Status};
+pub use udp::{RefusedPort, UdpRules};
 pub use wire::{Answer, Outcome, Request};

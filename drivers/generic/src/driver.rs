@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use machine_driver::{Context, Driver, EngineEndpoint, HostKeySupport, Origin, Power, Result, Status};
+use machine_driver::{Abilities, Context, Driver, EngineEndpoint, HostKeySupport, Origin, Power, Result, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::Settings;
@@ -35,6 +35,7 @@ impl Driver for Generic {
     const HOST_KEY: HostKeySupport = HostKeySupport::FirstUse;
     const HOST_KEY_FLAG: Option<&'static str> = Some("ssh-host-key");
     const KEY_FLAG: Option<&'static str> = Some("ssh-key");
+    const ABILITIES: Abilities<Self> = Abilities::NONE.change();
 
     fn normalize(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
         s.normalized(working_dir)

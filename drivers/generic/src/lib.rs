@@ -3,6 +3,7 @@
 //! The user's key is used where it is, never copied. Letting a host go (closing our TCP listener) is the core's work.
 
 mod address;
+mod change;
 mod driver;
 mod host_key;
 mod settings;

@@ -51,6 +51,12 @@ impl World for Existing {
     fn machines<'a>(&'a self, _: &'a str) -> BoxFuture<'a, usize> {
         Box::pin(async { 0 })
     }
+    fn changes(&self) -> Vec<String> {
+        args("--generic-ssh-port=2222 --generic-ssh-user=me --generic-engine-port=2377 --generic-use-ssh-config")
+    }
+    fn fixed(&self) -> Vec<String> {
+        args("--generic-ip-address=192.0.2.8 --generic-ssh-host-key=accept-new")
+    }
     /// The contents of the user's key: used by reference, so nobody may ever have read it out.
     fn secrets(&self) -> BTreeMap<String, String> {
         BTreeMap::from([("the key's contents".to_owned(), "b3BlbnNzaC1rZXktdjEA".to_owned())])

@@ -107,6 +107,15 @@ pub fn overlay(disk: &Disk, to: &Path, size: u64) -> Result<()> {
     }
 }
 
+/// What the guest sees of a machine's own disk, in bytes; it may be in use.
+///
+/// # Errors
+/// It cannot be read, or is none of ours.
+pub fn size_of(disk: &Path) -> Result<u64> {
+    let mut file = machine_base::files::open(disk).map_err(files::io("open", disk))?;
+    Ok(qcow2::Header::read(&mut file).map_err(|e| e.into_error(disk))?.size)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::io::Write;

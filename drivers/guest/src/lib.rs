@@ -7,6 +7,7 @@
 pub mod base_disk;
 mod build;
 mod cache;
+pub mod change;
 mod cidr;
 mod disk;
 mod disks;
@@ -25,7 +26,7 @@ mod vdi;
 
 pub use cache::Download;
 pub use cidr::Cidr;
-pub use disk::{Disk, Format, Kernel, USER, overlay};
+pub use disk::{Disk, Format, Kernel, USER, overlay, size_of};
 pub use disks::Disks;
 pub use machine_base::Arch;
 pub use seed::{Interface, Network, Seed, Share, ShareKind};

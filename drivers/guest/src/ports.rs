@@ -26,7 +26,7 @@ const FOLDER: &str = "ports";
 const OLD_FOLDER: &str = "qemu/ports";
 const LOCK: &str = "lock";
 
-/// Has a machine have two ports, for SSH and the engine. Those it `had` are kept if they are free and still promised to it;
+/// Has a machine have two ports, for SSH and the engine. Those it `had` are kept if they are free, in its `range` and still promised to it;
 /// others are saved by `save`. `range` was typed with the driver's `flag`.
 ///
 /// # Errors
@@ -39,7 +39,9 @@ pub async fn keep_or_choose(
     save: impl FnOnce(u16, u16) -> Result<()>,
 ) -> Result<()> {
     let promises = Promises::lock(cx).await?;
-    if let Some((ssh, engine)) = had
+    let fits = |port: u16| range.is_none_or(|range| (range.first..=range.last).contains(&port));
+    let moves = had.is_some_and(|(ssh, engine)| !fits(ssh) || !fits(engine));
+    if let Some((ssh, engine)) = had.filter(|_| !moves)
         && promises.keep(&[ssh, engine])?
     {
         return Ok(());
@@ -47,16 +49,19 @@ pub async fn keep_or_choose(
     let (ssh, engine) = promises.choose(range)?.ok_or_else(|| {
         let whose = range.map_or_else(|| "of this computer".to_owned(), |range| format!("in {range}"));
         Diagnostic::new(Kind::Quota, format!("no two ports {whose} are free on 127.0.0.1"))
-            .hint(format!("stop what listens there, or remove a machine; a new machine can be given a wider {flag}"))
+            .hint(format!("stop what listens there, or remove a machine; give the machine a wider {flag}"))
     })?;
     save(ssh, engine)?;
     if let Some((old_ssh, old_engine)) = had {
         for port in [old_ssh, old_engine].into_iter().filter(|port| ![ssh, engine].contains(port)) {
             promises.release(port)?;
         }
-        cx.note(&format!(
-            "port {old_ssh} or {old_engine} of 127.0.0.1 is taken by another program: the VM is at {ssh} (SSH) and {engine} (engine) now"
-        ));
+        let why = if moves {
+            String::new()
+        } else {
+            format!("port {old_ssh} or {old_engine} of 127.0.0.1 is taken by another program: ")
+        };
+        cx.note(&format!("{why}the VM is at {ssh} (SSH) and {engine} (engine) now"));
     }
     Ok(())
 }

@@ -163,14 +163,15 @@ fn refuse(message: String) -> Diagnostic {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use clap::{Args as _, FromArgMatches as _};
 
     use super::*;
     use crate::seed::tests::context;
 
-    fn parsed(flags: &str) -> Result<VmSettings> {
-        let command = VmSettings::augment_args(clap::Command::new("create").no_binary_name(true));
+    pub(crate) fn parsed(flags: &str) -> Result<VmSettings> {
+        let command =
+            VmSettings::augment_args(clap::Command::new("create").no_binary_name(true)).args_override_self(true);
         let matches = command.try_get_matches_from(flags.split_whitespace()).unwrap();
         VmSettings::from_arg_matches(&matches).unwrap().normalized(Path::new("/home/me"), "qemu")
     }

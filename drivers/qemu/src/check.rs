@@ -8,6 +8,7 @@ use machine_driver::{Context, Diagnostic, Kind, Result};
 use tokio::process::Command;
 
 use crate::driver::Qemu;
+use crate::files::Files;
 use crate::network::Attachment;
 use crate::process::not_started;
 use crate::settings::{Accel, Settings, refuse};
@@ -36,6 +37,10 @@ pub(crate) async fn check(driver: &Qemu, cx: &Context, s: &Settings) -> Result<(
         return Err(
             refuse(format!("there is not a network interface {interface}")).hint("`ip link` lists those there are")
         );
+    }
+    // A machine that has its disk needs no image any more.
+    if Files::new(cx).disk().exists() {
+        return Ok(());
     }
     s.vm.disks(cx).check(&s.vm.source(&cx.working_dir)?, s.arch())
 }

@@ -3,7 +3,7 @@
 use machine_base::{blocking, files};
 use machine_driver::{Context, Result};
 use machine_guest::base_disk::{Base, Found, link, present as is_there};
-use machine_guest::overlay;
+use machine_guest::{overlay, size_of};
 
 use crate::driver::{Machine, missing};
 use crate::files::Files;
@@ -44,6 +44,11 @@ pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine) -> Resul
     cx.save(m)?;
     let (to, size) = (files.disk(), s.vm.disk_size.bytes());
     blocking(move || overlay(&base, &to, size)).await
+}
+
+/// Whether the disk is to grow before the guest sees it.
+pub(crate) fn is_to_grow(files: &Files, s: &Settings) -> Result<bool> {
+    Ok(size_of(&files.disk())? < s.vm.disk_size.bytes())
 }
 
 /// Where the base and the kernel are now, as QEMU shall be told; the error says what is missing.

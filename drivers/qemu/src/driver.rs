@@ -84,7 +84,10 @@ impl Driver for Qemu {
     const STAGES: &'static [Stage] = &[Stage::Disk, Stage::Seed, Stage::Ports, Stage::Start];
     const ORIGIN: Origin = Origin::Made;
     const HOST_KEY: HostKeySupport = HostKeySupport::Injected;
-    const ABILITIES: Abilities<Self> = Abilities::NONE.power().share();
+    const RUNS_HERE: bool = true;
+    // The user network's own, always: QEMU's manual, "Using the user mode network stack".
+    const HOST_GATEWAY: Option<&'static str> = Some("10.0.2.2");
+    const ABILITIES: Abilities<Self> = Abilities::NONE.power().share().change().udp();
 
     fn normalize(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
         s.normalized(working_dir)

@@ -7,6 +7,7 @@
 
 mod accel;
 mod arguments;
+mod change;
 mod check;
 mod detach;
 mod disk;
@@ -24,6 +25,7 @@ mod run;
 mod settings;
 mod share;
 mod timing;
+mod udp;
 
 pub use driver::{Machine, Qemu, Stage};
 pub use network::Attachment;

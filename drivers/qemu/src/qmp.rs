@@ -82,6 +82,17 @@ impl Qmp {
         self.run("system_powerdown").await.map(drop)
     }
 
+    /// Makes the machine's disk larger.
+    pub(crate) async fn grow_disk(&mut self, size: u64) -> Result<(), QmpError> {
+        self.run_with("block_resize", json!({ "node-name": "disk", "size": size })).await.map(drop)
+    }
+
+    /// Says something to QEMU's monitor for people, and returns what it says: some things can be done nowhere else.
+    pub(crate) async fn monitor(&mut self, line: &str) -> Result<String, QmpError> {
+        let said = self.run_with("human-monitor-command", json!({ "command-line": line })).await?;
+        Ok(said.as_str().unwrap_or_default().trim().to_owned())
+    }
+
     /// Lets a paused VM go on.
     pub(crate) async fn go_on(&mut self) -> Result<(), QmpError> {
         self.run("cont").await.map(drop)
@@ -96,7 +107,11 @@ impl Qmp {
     }
 
     async fn run(&mut self, command: &str) -> Result<Value, QmpError> {
-        let line = format!("{}\n", json!({ "execute": command }));
+        self.run_with(command, json!({})).await
+    }
+
+    async fn run_with(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
+        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
         self.stream.write_all(line.as_bytes()).await.map_err(|_| QmpError::Ended)?;
         loop {
             let mut answer = self.line().await?;

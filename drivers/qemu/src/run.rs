@@ -9,10 +9,13 @@ use crate::arguments::arguments;
 use crate::driver::Machine;
 use crate::files::{CONSOLE, Files};
 use crate::process::{self, Failure};
+use crate::qmp::QmpError;
 use crate::settings::{Accel, Settings};
 use crate::timing::Timing;
 use crate::{accel, check, disk};
 
+/// QEMU starts, and its guest waits to be told.
+const WAIT: &str = "-S";
 /// How often other ports are tried where somebody is quicker than we are.
 const TRIES: u32 = 20;
 
@@ -21,7 +24,7 @@ pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine, timing: 
     let files = Files::new(cx);
     let program = s.program();
     if process::alive(&files)? {
-        return take_over(cx, &files, &program, timing).await;
+        return take_over(cx, s, &files, timing).await;
     }
     disk::present(&files, m)?;
     let found = disk::locate(cx, m)?;
@@ -34,15 +37,22 @@ pub(crate) async fn ensure(cx: &Context, s: &Settings, m: &mut Machine, timing: 
         cx.note(note);
     }
     files.prepare()?;
+    let grows = disk::is_to_grow(&files, s)?;
     let mut last = None;
     for _ in 0..TRIES {
         crate::driver::choose_ports(cx, s, m).await?;
-        let arguments = arguments(cx, s, m, choice.accel, &found, &files.socket)?;
+        let mut arguments = arguments(cx, s, m, choice.accel, &found, &files.socket)?;
+        if grows {
+            arguments.push(WAIT.to_owned());
+        }
         let Some(lock) = process::take_lock(&files, timing).await? else {
-            return take_over(cx, &files, &program, timing).await;
+            return take_over(cx, s, &files, timing).await;
         };
         match process::spawn(&files, cx, &program, &arguments, lock, timing).await {
             Ok(()) => {
+                if grows {
+                    let_go_on(cx, s, &files, timing).await?;
+                }
                 cx.note(&boots(&choice, &cx.dir.join(CONSOLE)));
                 return Ok(());
             }
@@ -62,18 +72,29 @@ fn boots(choice: &Choice, console: &Path) -> String {
 }
 
 /// One that lives already: ours, from an earlier run that was ended before it could say so.
-async fn take_over(cx: &Context, files: &Files, program: &str, timing: &Timing) -> Result<()> {
-    match process::answering(files, cx, program, None, timing).await {
-        Ok(()) => {}
-        Err(Failure::PortTaken(e) | Failure::Other(e)) => return Err(e),
+async fn take_over(cx: &Context, s: &Settings, files: &Files, timing: &Timing) -> Result<()> {
+    match process::answering(files, cx, &s.program(), None, timing).await {
+        Ok(()) => let_go_on(cx, s, files, timing).await,
+        Err(Failure::PortTaken(e) | Failure::Other(e)) => Err(e),
     }
+}
+
+/// Has a guest that waits go on: one that is paused, and one that was not to begin before its disk had grown.
+async fn let_go_on(cx: &Context, s: &Settings, files: &Files, timing: &Timing) -> Result<()> {
     let trouble = |trouble| Diagnostic::new(Kind::Failure, "the VM is paused, and does not go on").caused_by(&trouble);
     let mut qmp = process::control(files, cx, timing.answer).await.map_err(trouble)?;
-    if matches!(qmp.status().await.map_err(trouble)?.as_str(), "paused" | "io-error") {
-        cx.note("the VM was paused: letting it go on");
-        qmp.go_on().await.map_err(trouble)?;
+    match qmp.status().await.map_err(trouble)?.as_str() {
+        "paused" | "io-error" => cx.note("the VM was paused: letting it go on"),
+        // Whoever gave QEMU that word means it.
+        "prelaunch" if !s.arguments.iter().any(|word| word == WAIT) => {
+            if disk::is_to_grow(files, s)? {
+                let failed = |e: QmpError| Diagnostic::failure("the VM's disk does not grow").caused_by(&e);
+                qmp.grow_disk(s.vm.disk_size.bytes()).await.map_err(failed)?;
+            }
+        }
+        _ => return Ok(()),
     }
-    Ok(())
+    qmp.go_on().await.map_err(trouble)
 }
 
 /// The end of what a program said, without what is no trouble.

@@ -59,6 +59,9 @@ pub struct EngineSpec {
     /// `--engine-address-pool base=NET,size=BITS`: what networks of containers are cut from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub address_pools: Vec<String>,
+    /// `--engine-host-gateway off`: containers of a VM on this computer do not reach what listens on it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_host_gateway: bool,
     /// Bundle asked for: a name or digest of `machine bundle ls`, or a source (`debian:trixie`, `dir:…`). `None`: the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<String>,
@@ -307,7 +310,7 @@ mod tests {
         let full = json!({
             "opts": ["debug"], "labels": ["a=b"], "env": ["A=B"], "insecure_registries": ["r:5000"],
             "registry_mirrors": ["http://m"], "registry_cas": {"r": "PEM"}, "storage_driver": "vfs",
-            "address_pools": ["base=10.10.0.0/16,size=24"], "bundle": "debian:trixie", "foreign": "adopt",
+            "address_pools": ["base=10.10.0.0/16,size=24"], "no_host_gateway": true, "bundle": "debian:trixie", "foreign": "adopt",
         });
         let engine: EngineSpec = serde_json::from_value(full.clone()).unwrap();
         assert_eq!(engine.unknown, BTreeMap::new(), "a field of this test has no place in EngineSpec");

@@ -77,6 +77,8 @@ mod tests {
                 abilities: vec![],
                 origin: Origin::Made,
                 host_key: HostKeySupport::Injected,
+                host_gateway: None,
+                runs_here: false,
                 host_key_flag: None,
                 key_flag: None,
             };

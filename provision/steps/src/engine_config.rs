@@ -238,12 +238,14 @@ async fn units(cx: &mut Context<'_>, environment: bool) -> Result<Vec<HostFile>>
         Layout::Own if cx.facts().await?.socket_of().is_some() => &[layout::OWN_SOCKET],
         Layout::Own => &[layout::SOCKET, layout::OWN_SOCKET],
     };
+    let gateway = gateway(cx)?.filter(|_| cx.record.engine.no_host_gateway);
     EngineFiles {
         containerd_unit: layout.containerd_unit(),
         containerd_root: layout.containerd_root(),
         containerd_state: layout.containerd_state(),
         sockets,
         environment,
+        closed: gateway.as_deref(),
     }
     .files()
     .map_err(unwritable)
@@ -299,8 +301,19 @@ fn wanted_daemon_json(cx: &Context<'_>, layout: Layout) -> Result<Value> {
     let mut input = DaemonInput { layout, ..daemon_input(engine) };
     input.tls_port = endpoint.host_port;
     input.labels.push(format!("provider={}", cx.record.driver.name));
+    let typed = input.options.iter().any(|option| option.starts_with("host-gateway-ip"));
+    if let Some(address) = gateway(cx)?.filter(|_| !typed && !engine.no_host_gateway) {
+        input.options.push(format!("host-gateway-ip={address}"));
+    }
     let map = daemon::wanted(&input).map_err(|e| Diagnostic::from(e).of(Kind::Usage))?;
     Ok(Value::Object(map))
+}
+
+/// Where a VM without an address of its own reaches this computer.
+fn gateway(cx: &Context<'_>) -> Result<Option<String>> {
+    let here = |host: &str| host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    let behind = cx.record.ssh.as_ref().is_some_and(|ssh| here(&ssh.host));
+    Ok(cx.driver()?.description().host_gateway.clone().filter(|_| behind))
 }
 
 /// What of daemon.json the user decides.

@@ -32,10 +32,22 @@ pub(crate) struct Container {
     pub(crate) restart_policy: String,
 }
 
+/// As long as a machine that boots may take to come to its engine: emulated, on a busy computer.
+const BOOT: u32 = 300;
+
 /// Asks. Fails while it does not answer.
 pub(crate) async fn ask(remote: &Connection) -> Result<EngineState> {
-    let answer =
-        run_script(remote, &EngineHealth { deadline_seconds: 20 }, Input::Empty, Duration::from_secs(90)).await?;
+    ask_within(remote, 0).await
+}
+
+/// Asks, and waits as long as the engine is on its way up.
+pub(crate) async fn ask_as_it_comes(remote: &Connection) -> Result<EngineState> {
+    ask_within(remote, BOOT).await
+}
+
+async fn ask_within(remote: &Connection, wait_seconds: u32) -> Result<EngineState> {
+    let health = EngineHealth { deadline_seconds: 20, wait_seconds };
+    let answer = run_script(remote, &health, Input::Empty, Duration::from_secs(90 + u64::from(wait_seconds))).await?;
     Ok(EngineState {
         version: said(&answer, "version")?.to_owned(),
         storage_driver: said(&answer, "storage_driver")?.to_owned(),

@@ -10,6 +10,7 @@ mod accounts;
 mod adopted;
 mod bundle;
 pub mod client;
+mod clock;
 mod docker_context;
 mod driver;
 mod engine_config;

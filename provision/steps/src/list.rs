@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Add;
 
-use crate::step::Step;
+use crate::step::{Context, Running, Step};
 
 /// What one verb does, step by step. Lists are added up from parts: see [`crate::plan`].
 #[derive(Default)]
@@ -21,6 +21,12 @@ impl List {
         if condition { self } else { Self::default() }
     }
 
+    /// The list itself, of which each step is passed over where by then this is so.
+    #[must_use]
+    pub(crate) fn unless(self, so: fn(&Context<'_>) -> bool) -> Self {
+        Self(self.0.into_iter().map(|step| Box::new(Unless { step, so }) as Box<dyn Step>).collect())
+    }
+
     /// The steps.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Step> {
         self.0.iter().map(AsRef::as_ref)
@@ -29,6 +35,27 @@ impl List {
     /// Says whether a step of this id is in it.
     pub fn has(&self, id: &str) -> bool {
         self.iter().any(|step| step.id() == id)
+    }
+}
+
+/// A step that is not always needed.
+struct Unless {
+    step: Box<dyn Step>,
+    so: fn(&Context<'_>) -> bool,
+}
+
+impl Step for Unless {
+    fn id(&self) -> &'static str {
+        self.step.id()
+    }
+    fn title(&self) -> &'static str {
+        self.step.title()
+    }
+    fn is_needed(&self, cx: &Context<'_>) -> bool {
+        !(self.so)(cx) && self.step.is_needed(cx)
+    }
+    fn run<'a>(&'a self, cx: &'a mut Context<'_>) -> Running<'a> {
+        self.step.run(cx)
     }
 }
 

@@ -7,6 +7,7 @@ use machine_driver::{Origin, Share, Stop};
 
 use crate::bundle::Target;
 use crate::list::{List, steps};
+use crate::step::{Context, SeenEngine};
 use crate::steps::*;
 
 /// `machine create`.
@@ -81,33 +82,74 @@ pub fn regenerate_certs(renewal: Renewal) -> List {
     engine(&EngineWant { renewal, ..EngineWant::default() }) + client()
 }
 
-/// `machine set`. Before there is an engine only the record changes.
-pub fn set(change: RecordSettings, has_engine: bool) -> List {
-    steps![change] + provision().only_if(has_engine)
+/// `machine set`. Before there is an engine, and for a machine that is off, only the record changes.
+pub fn set(change: RecordSettings, changing: Changing) -> List {
+    let mount = || steps![MountShares { shares: Shares::Recorded }];
+    let Changing { machine, restarts, engine, was } = changing;
+    steps![change]
+        + steps![SwitchOffAndOn].only_if(restarts)
+        + steps![LookAtMachine].only_if(machine && !restarts)
+        + match was {
+            // To have one is what `create` goes on for.
+            Was::WithoutEngine => List::default(),
+            _ => (provision() + mount().only_if(machine)).only_if(engine) + come_up(was).only_if(restarts && !engine),
+        }
 }
 
-/// `machine start`. The engine of a machine whose `create` never got so far is brought there.
-pub fn start(has_engine: bool) -> List {
-    steps![SwitchOn] + come_up(has_engine)
+/// What [`set`] has to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Changing {
+    /// What its driver has to know of it changes.
+    pub machine: bool,
+    /// It is as wanted once it was off.
+    pub restarts: bool,
+    /// The engine or its certificates change, or the way to them.
+    pub engine: bool,
+    /// What it was.
+    pub was: Was,
+}
+
+/// `machine start`. One that is on, and whose engine answers, is left alone.
+pub fn start(was: Was) -> List {
+    steps![SwitchOn] + steps![LookForEngine].only_if(was == Was::Whole) + come_up(was)
 }
 
 /// `machine restart`.
-pub fn restart(has_engine: bool) -> List {
-    steps![SwitchOffAndOn] + come_up(has_engine)
+pub fn restart(was: Was) -> List {
+    steps![SwitchOffAndOn] + come_up(was)
+}
+
+/// What a machine was before it is switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Was {
+    /// Its `create` never got as far as an engine: that is brought there.
+    WithoutEngine,
+    /// Something that was begun did not come to its end: everything is looked at.
+    Unsettled,
+    /// Its engine comes up by itself.
+    Whole,
 }
 
 /// A machine that was switched on is what it was before. Its address may be another one: then it needs other certificates.
-fn come_up(has_engine: bool) -> List {
+fn come_up(was: Was) -> List {
     let mount = || steps![MountShares { shares: Shares::Recorded }];
-    let settings = steps![
-        IssueCertificates { renewal: Renewal::IfNeeded },
-        WriteEngineConfig { target: Target::Recorded },
-        StartEngine { target: Target::Recorded, unit_seconds: None },
-        AwaitEngine,
-    ];
-    (steps![AwaitSsh] + mount() + settings).only_if(has_engine)
-        + (engine(&EngineWant::default()) + mount()).only_if(!has_engine)
-        + client()
+    let settings = || {
+        steps![
+            IssueCertificates { renewal: Renewal::IfNeeded },
+            WriteEngineConfig { target: Target::Recorded },
+            StartEngine { target: Target::Recorded, unit_seconds: None },
+        ]
+    };
+    let on_the_host = match was {
+        Was::WithoutEngine => engine(&EngineWant::default()) + mount(),
+        Was::Unsettled => steps![AwaitSsh] + mount() + settings() + steps![AwaitEngine],
+        Was::Whole => {
+            let up = |cx: &Context<'_>| !matches!(cx.engine, SeenEngine::Unknown);
+            let here = |cx: &Context<'_>| matches!(cx.engine, SeenEngine::FromHere);
+            (steps![AwaitSsh] + mount() + steps![AwaitBoot] + settings().unless(up) + steps![AwaitEngine]).unless(here)
+        }
+    };
+    on_the_host + client()
 }
 
 /// `machine stop` and `machine kill`.
@@ -124,7 +166,7 @@ pub fn share(shares: &[Share], change: Sharing) -> List {
     // What comes is written down first, what goes last: until then the same command finds what is left to do.
     record().only_if(change.adds)
         + steps![SwitchOffAndOn].only_if(change.restarts)
-        + come_up(change.has_engine).only_if(change.restarts || change.goes_on)
+        + come_up(change.was).only_if(change.restarts || change.goes_on)
         + steps![MountShares { shares: Shares::Exactly(shares.to_vec()) }]
         + record().only_if(!change.adds)
 }
@@ -140,8 +182,8 @@ pub struct Sharing {
     pub is_off: bool,
     /// An earlier run did not come to its end: it may have restarted the machine.
     pub goes_on: bool,
-    /// As in [`start`].
-    pub has_engine: bool,
+    /// What the machine was.
+    pub was: Was,
 }
 
 /// `machine forward`.

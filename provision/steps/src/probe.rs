@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use machine_host::paths::MachinePaths;
 use reqwest::{Certificate, Client, Identity, RequestBuilder};
+use time::OffsetDateTime;
 
 use crate::ssh::address;
 use crate::wait::{Probe, Wait, until};
-use crate::{Cancel, Diagnostic, Kind, Result};
+use crate::{Cancel, Diagnostic, Kind, Result, clock};
 
 /// A client that trusts the machine's CA alone (while it changes hands, both) and shows the client certificate.
 pub(crate) fn client(paths: &MachinePaths, timeout: Duration) -> Result<Client> {
@@ -49,6 +50,9 @@ pub(crate) struct Version {
     /// `26.1.5+dfsg1`.
     #[serde(rename = "Version")]
     pub(crate) version: String,
+    /// Seconds that its host's clock is ahead of ours, where it says so.
+    #[serde(skip)]
+    pub(crate) ahead: Option<i64>,
 }
 
 /// Asks for the engine's version once.
@@ -75,6 +79,8 @@ async fn version_from(request: RequestBuilder, shown: &str) -> Result<Version> {
         Diagnostic::new(kind, format!("{shown} does not answer")).cause(innermost(&e.without_url()))
     };
     let mut answer = request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+    let date = answer.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+    let ahead = date.and_then(|date| clock::ahead(date, OffsetDateTime::now_utc()));
     let mut bytes = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(failed)? {
         bytes.extend_from_slice(&piece);
@@ -82,7 +88,9 @@ async fn version_from(request: RequestBuilder, shown: &str) -> Result<Version> {
             return Err(Diagnostic::failure(format!("{shown} is no engine: its answer has no end")));
         }
     }
-    serde_json::from_slice(&bytes).map_err(|e| Diagnostic::failure(format!("{shown} is no engine")).caused_by(&e))
+    let said: Version = serde_json::from_slice(&bytes)
+        .map_err(|e| Diagnostic::failure(format!("{shown} is no engine")).caused_by(&e))?;
+    Ok(Version { ahead, ..said })
 }
 
 /// Asks an engine that is only a URL, without TLS. `None`: a URL that is not asked over TCP (a socket, ssh).

@@ -22,6 +22,8 @@ pub(crate) enum Begin {
     Afresh,
     /// Where the last run of the same verb stopped.
     Resume,
+    /// From the top, with another wish for the same machine: what the driver's stages have done stays done.
+    Anew,
 }
 
 /// Runs `list` for `verb`. On failure everything stays, and the error names the step.
@@ -29,16 +31,16 @@ pub(crate) enum Begin {
 /// Done: a step changed something.
 pub(crate) async fn run(cx: &mut Context<'_>, verb: Verb, list: &List, begin: Begin) -> Result<Outcome, Failed> {
     let before = match begin {
-        Begin::Resume => cx.journal.state().to_go_on(verb.name()).map(<[StepId]>::to_vec),
+        Begin::Resume | Begin::Anew => cx.journal.state().to_go_on(verb.name()).map(<[StepId]>::to_vec),
         Begin::Afresh => None,
     };
     cx.resumed = before.is_some();
-    let done = before.unwrap_or_default();
+    let done = before.filter(|_| begin == Begin::Resume).unwrap_or_default();
     let operation = verb.name().to_owned();
     cx.journal.append(Entry::Begin { operation: operation.clone() })?;
     let mut changed = false;
     for step in list.iter() {
-        if done.iter().any(|id| id.as_str() == step.id()) {
+        if !step.is_needed(cx) || done.iter().any(|id| id.as_str() == step.id()) {
             continue;
         }
         changed |= run_step(cx, step).await? != Outcome::AlreadySo;

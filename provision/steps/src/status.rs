@@ -7,14 +7,15 @@ use machine_host::ssh_key::KnownHosts;
 use crate::Result;
 use crate::step::Context;
 
-/// Asks the driver, and writes its answer down.
+/// Asks the driver, and writes its answer down. Returns what is special about it.
 ///
 /// # Errors
 /// The driver fails; the pinned host keys cannot be read or written.
-pub(crate) async fn inspect(cx: &mut Context<'_>, context: &machine_driver::Context) -> Result<()> {
+pub(crate) async fn inspect(cx: &mut Context<'_>, context: &machine_driver::Context) -> Result<Option<String>> {
     let status = cx.driver()?.inspect(context, &cx.record.driver.settings, &cx.record.driver.machine).await?;
     record(cx, &status)?;
-    cx.save()
+    cx.save()?;
+    Ok(status.detail)
 }
 
 /// Writes what the driver says about addresses into the record. Pinned host keys and endpoint kinds stay as they are.

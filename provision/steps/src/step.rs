@@ -13,6 +13,7 @@ use machine_host::record::Record;
 
 use crate::bundle::Wanted;
 use crate::driver::DriverHandle;
+use crate::engine_state::EngineState;
 use crate::facts::HostFacts;
 use crate::open_path::OpenPath;
 use crate::ssh::Connection;
@@ -26,8 +27,13 @@ pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome>> + Send + 'a>
 pub trait Step: Send + Sync {
     /// `upload-engine`: in the journal, in errors, in docs.
     fn id(&self) -> &'static str;
-    /// For people, as in "uploading the engine".
+    /// For people, as in "bringing the engine to the host".
     fn title(&self) -> &'static str;
+    /// Whether it has anything to do, after what this run has seen: else it is passed over without a word.
+    fn is_needed(&self, cx: &Context<'_>) -> bool {
+        let _ = cx;
+        true
+    }
     /// Looks, then acts. Repeatable.
     fn run<'a>(&'a self, cx: &'a mut Context<'_>) -> Running<'a>;
 }
@@ -60,10 +66,26 @@ pub struct Context<'w> {
     pub(crate) settings_ready: bool,
     /// Whether the engine's port can be reached, looked at while the engine starts.
     pub(crate) open_path: Option<OpenPath>,
+    /// The machine was on when this run began.
+    pub(crate) was_on: bool,
+    /// What this run has seen of the engine before it did anything for it.
+    pub(crate) engine: SeenEngine,
     /// References to secrets that the driver was given while it was called.
     kept: Arc<Mutex<References>>,
     connection: Option<Connection>,
     facts: Option<HostFacts>,
+}
+
+/// What a run that switches a machine on has seen of its engine.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum SeenEngine {
+    /// Nothing that could be relied on.
+    #[default]
+    Unknown,
+    /// It came up by itself, with the settings it had.
+    OnHost(Box<EngineState>),
+    /// It answers clients here.
+    FromHere,
 }
 
 impl<'w> Context<'w> {
@@ -85,6 +107,8 @@ impl<'w> Context<'w> {
             host_checked: false,
             settings_ready: false,
             open_path: None,
+            was_on: false,
+            engine: SeenEngine::Unknown,
             kept: Arc::default(),
             connection: None,
             facts: None,

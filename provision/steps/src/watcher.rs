@@ -8,8 +8,10 @@
 //! Read [`serve`] for what it does, [`start`] for how it comes to be, [`end`] for how it goes.
 
 mod carry;
+mod clock_check;
 mod end;
 mod engine;
+mod host_network;
 mod listen;
 mod published;
 mod serve;
@@ -17,6 +19,7 @@ mod start;
 mod state;
 #[cfg(test)]
 mod tests;
+mod udp;
 
 use std::time::Duration;
 
@@ -28,8 +31,10 @@ use machine_host::record::{Endpoint, EndpointKind, Record};
 
 pub(crate) use self::start::answering;
 pub use self::state::{Forward, Forwards, Reason, Refusal};
-use crate::{Diagnostic, Result, World};
+use crate::{Diagnostic, Result, World, clock, probe, reach};
 
+/// For an engine that has just answered to do so again.
+const CLOCK: Duration = Duration::from_secs(2);
 /// Time for another process that is ending to let go of the watcher's lock. Who does not get it is not needed.
 const LOCK: Duration = Duration::from_millis(500);
 
@@ -63,7 +68,7 @@ pub(crate) fn automatic(record: &Record) -> bool {
 }
 
 /// Starts or mends the watcher of a machine that should have one: without an address of its own, or asked for before.
-/// For `create`, `start`, `restart` and `ssh`.
+/// For `create`, `start`, `restart` and `ssh`. A guest of this computer has the right time then.
 ///
 /// # Errors
 /// The host or its engine does not answer; callers tell, and go on.
@@ -73,7 +78,16 @@ pub async fn mend(world: &World, name: &HostName) -> Result<()> {
     if !wanted || record.removing || record.ssh.is_none() || record.endpoint.is_none() {
         return Ok(());
     }
-    answering(world, name).await.map(drop)
+    let port = answering(world, name).await?.engine_port;
+    if clock::is_ours(&*world.drivers, &record) {
+        let paths = world.store.machine_paths(name);
+        let said = probe::version("127.0.0.1", port, &paths, CLOCK).await;
+        if said.is_ok_and(|version| version.ahead.is_some_and(clock::is_wrong)) {
+            // The watcher does the same within seconds: nobody has to wait for it.
+            clock::put_right(&reach::connect(world, &record, &paths).await?).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The watcher itself, until it is told to stop or the machine is gone. When SSH is lost it tries again.

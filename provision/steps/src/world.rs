@@ -39,6 +39,8 @@ pub trait Ask: Send + Sync {
 pub struct UserFiles {
     /// The login name here, used when an ssh config or a jump host names none.
     pub login: String,
+    /// `~`.
+    pub home: PathBuf,
     /// `~/.ssh`.
     pub ssh_dir: PathBuf,
     /// known_hosts files, in the order of OpenSSH.

@@ -1,6 +1,6 @@
 # Asks the engine how it is, over its socket. Changes nothing.
-# Seconds.
-DEADLINE={{ deadline_seconds }}
+# Seconds: for each question, and as long as the engine is on its way up.
+DEADLINE={{ deadline_seconds }} WAIT={{ wait_seconds }}
 
 docker=$ENGINE/current/bin/docker
 [ -x "$docker" ] || docker=$(command -v docker) || fail 13 "no docker client on this host"
@@ -11,9 +11,13 @@ ask() { timeout "$DEADLINE" "$docker" "$@" </dev/null; }
 # The braces are apart so that no template language takes them for its own.
 field() { ask info --format '{''{'"$1"'}''}'; }
 
-if ! version=$(ask version --format '{''{.Server.Version}''} {''{.Server.APIVersion}''}' 2>&1); then
-    fail 13 "the engine does not answer on its socket: $version"
-fi
+# systemd starts it, or is going to.
+comes() { systemctl show -p Job -p ActiveState docker.service 2>/dev/null | grep -q -e '^Job=' -e '=activating$' -e '=reloading$'; }
+until=$(($(date +%s) + WAIT))
+while ! version=$(ask version --format '{''{.Server.Version}''} {''{.Server.APIVersion}''}' 2>&1); do
+    if [ "$(date +%s)" -ge "$until" ] || ! comes; then fail 13 "the engine does not answer on its socket: $version"; fi
+    sleep 0.3
+done
 say "version=${version% *}"
 say "api=${version#* }"
 say "storage_driver=$(field .Driver)"

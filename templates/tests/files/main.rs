@@ -71,12 +71,17 @@ fn paths(v: &str) -> Paths<'_> {
 
 /// A bundled engine's files, in the layout of today.
 fn engine_files(environment: bool) -> Vec<HostFile> {
+    engine_files_closed_to(None, environment)
+}
+
+fn engine_files_closed_to(closed: Option<&str>, environment: bool) -> Vec<HostFile> {
     EngineFiles {
         containerd_unit: "machine-containerd.service",
         containerd_root: "/var/lib/machine/containerd",
         containerd_state: "/run/machine/containerd",
         sockets: &["/run/docker.sock", "/run/machine/docker.sock"],
         environment,
+        closed,
     }
     .files()
     .unwrap()
@@ -93,14 +98,16 @@ fn scripts(value: &str) -> Vec<(&'static str, String)> {
         one(CheckFiles { files: v }),
         one(Claim { machine_id: v, store_id: v, layout: 2, replace: false }),
         one(Release { machine_id: v, files: v }),
-        one(EngineHealth { deadline_seconds: 20 }),
+        one(EngineHealth { deadline_seconds: 20, wait_seconds: 60 }),
         one(Facts),
         one(HostKeyDrop),
         one(HostKeyInstall),
         one(HostKeyMake),
+        one(HostListeners { ids: v }),
         one(InstallFiles { files: v }),
         one(MountShares { lines: v, look: false }),
         one(ApplyEngine { deadline_seconds: 120, reload_enough: false, adopted: false, start_stopped: true }),
+        one(SetClock { now: 1_700_000_000, slack_seconds: 2 }),
         one(SwitchEngine { digest: v, links: v, prune: true }),
         one(Uninstall { machine_id: v, files: v, remove_data: false, deadline_seconds: 60 }),
         one(UnpackBundle { digest: v, sums: v, checks: v }),
@@ -131,6 +138,18 @@ fn every_file_has_a_struct() {
 fn every_script_is_tried_with_awkward_values() {
     let tried: BTreeSet<_> = scripts("x").into_iter().map(|(file, _)| file).collect();
     assert_eq!(tried, SCRIPTS.iter().map(|(file, _)| *file).chain([Prelude::FILE]).collect());
+}
+
+#[test]
+fn l11_a_vm_may_be_closed_to_its_computer() {
+    let unit = |closed| engine_files_closed_to(closed, false).pop().unwrap().text;
+    let (open, closed) = (unit(None), unit(Some("10.0.2.2")));
+    let more: Vec<&str> = closed.lines().filter(|line| !open.lines().any(|l| l == *line)).collect();
+    insta::assert_snapshot!(more.join("\n"), @"
+    # The computer that this VM runs on is nothing for its containers.
+    ExecStartPost=/bin/sh -c 'iptables -w -C DOCKER-USER -d 10.0.2.2 -j REJECT 2>/dev/null || exec iptables -w -I DOCKER-USER -d 10.0.2.2 -j REJECT'
+    ");
+    assert_eq!(open.lines().count() + 2, closed.lines().count());
 }
 
 #[test]

@@ -19,9 +19,11 @@ fn every_script_says_when_it_has_the_host_to_itself() {
     Changes remote/host_key_drop.sh
     Changes remote/host_key_install.sh
     Changes remote/host_key_make.sh
+    Reads remote/host_listeners.sh
     ChangesAfterInput remote/install_files.sh
     ChangesAfterInput remote/mount_shares.sh
     Changes remote/release.sh
+    Reads remote/set_clock.sh
     Changes remote/switch_engine.sh
     ChangesAfterInput remote/uninstall.sh
     ChangesAfterInput remote/unpack_bundle.sh

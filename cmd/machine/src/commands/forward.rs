@@ -66,7 +66,8 @@ fn rows(forwards: &Forwards) -> Vec<Value> {
         } else {
             format!("{}:{}", forward.host, forward.host_port)
         };
-        row(format!("127.0.0.1:{}", forward.port), remote, &forward.container, "")
+        let protocol = if forward.udp { "/udp" } else { "" };
+        row(format!("127.0.0.1:{}{protocol}", forward.port), remote, &forward.container, "")
     });
     let refused = forwards.refusals.iter().map(|refusal| {
         row("-".to_owned(), refusal.port.to_string(), &refusal.container, &format!("not forwarded: {}", refusal.reason))

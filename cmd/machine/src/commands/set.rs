@@ -12,8 +12,12 @@ use crate::names::candidates;
 use crate::operation;
 use crate::report::ReportArgs;
 use crate::session::Session;
+use crate::settings;
 
 /// Change options of a machine; each option named is replaced whole, an empty value clears it
+///
+/// Options of its driver (`machine create --help -d DRIVER`) can be said here too: those that the driver can change of a machine
+/// that is there, as in `machine set NAME --qemu-memory 4G`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
     /// Machine
@@ -21,6 +25,9 @@ pub(crate) struct SetArgs {
     name: String,
     #[command(flatten)]
     changes: ChangeArgs,
+    /// Do not ask whether the machine may be restarted for it
+    #[arg(short, long)]
+    yes: bool,
     #[command(flatten)]
     report: ReportArgs,
 }
@@ -41,7 +48,8 @@ struct ChangeArgs {
 pub(crate) fn run(session: &Session, args: SetArgs, matches: &ArgMatches) -> Result<(), CommandError> {
     let store = session.store()?;
     let name = session.name(&store, Some(&args.name))?;
-    if !engine_args::any_typed::<ChangeArgs>(matches) {
+    let driver = settings::changes(matches)?;
+    if driver.is_none() && !engine_args::any_typed::<ChangeArgs>(matches) {
         return Err(CommandError::usage("nothing to set").hint("`machine set --help` lists the options"));
     }
     // By name: a flag that is forgotten here does not compile.
@@ -53,10 +61,15 @@ pub(crate) fn run(session: &Session, args: SetArgs, matches: &ArgMatches) -> Res
             spec.tls.sans = sans.iter().filter(|san| !san.is_empty()).cloned().collect();
         }
     };
-    let options = SetOptions { change: Arc::new(change), ssh_host_key };
+    let options = SetOptions { change: Arc::new(change), driver, ssh_host_key, restart: args.yes };
     operation::each(session, store, &args.report, vec![name], move |world, name, report| {
-        let options = options.clone();
+        let mut options = options.clone();
         async move {
+            if options.driver.is_some() && !options.restart && operations::set_restarts(&world, &name, &options).await?
+            {
+                let Some(answer) = operation::may_restart(&report, &name) else { return Ok(()) };
+                options.restart = answer;
+            }
             let outcome = operations::set(&world, &name, options).await?;
             operation::tell(&report, &name, &outcome, "set", "already so");
             Ok(())

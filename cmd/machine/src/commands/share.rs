@@ -6,9 +6,9 @@ use machine_provision::operations::{self, ShareChange};
 use crate::drivers::BuiltIn;
 use crate::error::CommandError;
 use crate::names::candidates;
+use crate::operation;
 use crate::report::ReportArgs;
 use crate::session::Session;
-use crate::{operation, world};
 
 /// Share a folder of this computer with a machine (driver qemu), or list what is shared
 #[derive(Debug, clap::Args)]
@@ -46,14 +46,8 @@ pub(crate) fn run(session: &Session, args: &ShareArgs) -> Result<(), CommandErro
         async move {
             let mut yes = yes;
             if !yes && operations::share_restarts(&world, &name, &change).await? {
-                let question =
-                    format!("{name} has to be restarted for this, and its containers with it. Continue? (y/n): ");
-                match report.suspend(|| world::confirm(&question)).flatten() {
-                    Some(true) => yes = true,
-                    Some(false) => return Ok(()),
-                    // Without a terminal the operation refuses, and says what `-y` would do.
-                    None => {}
-                }
+                let Some(answer) = operation::may_restart(&report, &name) else { return Ok(()) };
+                yes = answer;
             }
             let shared = operations::share(&world, &name, &change, yes).await?;
             let done = match change {

@@ -98,6 +98,12 @@ impl<W: World> World for Piped<W> {
     fn lag(&self, lists: usize) -> bool {
         self.0.lag(lists)
     }
+    fn changes(&self) -> Vec<String> {
+        self.0.changes()
+    }
+    fn fixed(&self) -> Vec<String> {
+        self.0.fixed()
+    }
     fn patience(&self) -> Duration {
         self.0.patience()
     }

@@ -28,6 +28,12 @@ impl World for Computer {
         let count = self.vms().iter().filter(|(_, id)| id == machine_id).count();
         Box::pin(async move { count })
     }
+    fn changes(&self) -> Vec<String> {
+        ["--qemu-memory=48", "--qemu-disk-size=32M"].map(str::to_owned).into()
+    }
+    fn fixed(&self) -> Vec<String> {
+        ["--qemu-disk-size=8M", "--qemu-ssh-user=me"].map(str::to_owned).into()
+    }
     fn texts(&self) -> Vec<String> {
         // What a machine's QEMU was started with, and what it said.
         let mut texts = Vec::new();

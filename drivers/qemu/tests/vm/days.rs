@@ -362,3 +362,39 @@ async fn ten_at_once_share_a_disk_and_no_port() {
     ports.dedup();
     assert_eq!((ports.len(), computer.vms().len()), (20, 10));
 }
+
+/// Row L7, and a start that is killed before the disk has grown: the next one goes on.
+#[tokio::test]
+async fn l7_memory_a_larger_disk_and_other_ports_come_with_the_next_start() {
+    needs_qemu!();
+    let mut core = SimulatedCore::new(&computer(), 1, "");
+    core.create().await.unwrap();
+    let disk = |core: &SimulatedCore| {
+        let head = std::fs::read(core.dir().join("disk.qcow2")).unwrap();
+        u64::from_be_bytes(head[24..32].try_into().unwrap()) >> 20
+    };
+    assert_eq!(disk(&core), 16);
+    let range = { TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port().min(65_000) };
+    core.reconfigure(&format!("--qemu-memory=48 --qemu-disk-size=32M --qemu-port-range={range}-{}", range + 200)).await;
+    core.stop(Stop::AtOnce).await.unwrap();
+    core.start().await.unwrap();
+    let words = std::fs::read_to_string(format!("/proc/{}/cmdline", core.pid())).unwrap();
+    assert!(words.contains("-m\x0048M\x00"), "{words}");
+    assert_eq!((disk(&core), core.inspect().await.unwrap().power), (32, Power::Running));
+    let port = core.inspect().await.unwrap().ssh.unwrap().port;
+    assert!((range..=range + 200).contains(&port), "{port} is not in {range}-{}", range + 200);
+    core.stop(Stop::AtOnce).await.unwrap();
+    core.reconfigure("--qemu-disk-size=64M").await;
+    let computer = Arc::clone(&core.computer);
+    let runs = async {
+        while computer.vms().is_empty() {
+            tokio::time::sleep(FAST.poll).await;
+        }
+    };
+    tokio::select! {
+        ended = core.start() => ended.unwrap(),
+        () = runs => {}
+    }
+    core.start().await.unwrap();
+    assert_eq!((disk(&core), core.inspect().await.unwrap().power), (64, Power::Running));
+}

@@ -219,6 +219,13 @@ impl SimulatedCore {
         self.driver().stop(how, &cx, &self.settings, &mut self.machine).await
     }
 
+    /// Other settings from now on.
+    pub(crate) async fn reconfigure(&mut self, flags: &str) {
+        let args = flags.split_whitespace().map(str::to_owned).collect();
+        let typed = Typed { args, dir: self.computer.root.path().to_owned(), ..Typed::default() };
+        self.settings = self.driver().reconfigure(typed, &self.settings).await.unwrap();
+    }
+
     /// The one process of this machine.
     pub(crate) fn pid(&self) -> i32 {
         let pids: Vec<i32> =

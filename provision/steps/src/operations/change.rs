@@ -4,6 +4,7 @@ use machine_base::blocking;
 use machine_host::lock::{Guard, Lock};
 use machine_host::name::HostName;
 
+use crate::plan::Was;
 use crate::step::Context;
 use crate::{Diagnostic, Kind, Result, World};
 
@@ -30,6 +31,22 @@ pub(super) async fn lock(world: &World, name: &HostName) -> Result<Guard> {
     let (locks, wait, what) = (world.store.locks(), world.lock_wait, world.command.clone());
     let wanted = Lock::Machine(name.clone());
     blocking(move || Ok(locks.acquire(wanted, wait, &what)?)).await
+}
+
+/// What the machine is, before anything is done to it.
+pub(super) fn was(cx: &Context<'_>) -> Was {
+    let settled = cx.journal.state().complete() && cx.record.set_from.is_none();
+    match cx.record.installed {
+        None => Was::WithoutEngine,
+        Some(_) if settled => Was::Whole,
+        Some(_) => Was::Unsettled,
+    }
+}
+
+/// The user has not said that the machine may be restarted.
+pub(super) fn restart_refused(name: &HostName) -> Diagnostic {
+    let what = format!("\"{name}\" has to be restarted for this, and its containers with it");
+    Diagnostic::new(Kind::Usage, what).hint("add -y to continue anyway")
 }
 
 /// Refuses machines that are only a URL.

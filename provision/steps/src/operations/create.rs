@@ -1,6 +1,6 @@
 //! `machine create`: makes a host, or goes on with one.
 
-use machine_driver::Origin;
+use machine_driver::{Ability, Change, Origin};
 use machine_host::name::HostName;
 use machine_host::record::Record;
 use machine_host::spec::Spec;
@@ -65,9 +65,9 @@ pub async fn create(world: &World, request: CreateRequest) -> Result<Created, Fa
 async fn resume(world: &World, request: CreateRequest) -> Result<Created, Failed> {
     let record = world.store.read(&request.name).map_err(Failed::before_anything)?;
     let mut cx = Context::new(world, record)?;
-    agrees(&cx, &request).map_err(Failed::before_anything)?;
-    if request.typed && spec_matches(&cx.record, &request).is_err() {
-        return start_over(&mut cx, request).await;
+    let wish = agrees(&cx, &request).await.map_err(Failed::before_anything)?;
+    if wish != Agrees::Yes {
+        return say_anew(&mut cx, request, wish).await;
     }
     cx.given = request.secrets;
     take_secrets(&mut cx).await.map_err(Failed::before_anything)?;
@@ -92,17 +92,54 @@ async fn take_secrets(cx: &mut Context<'_>) -> Result<()> {
     if before == cx.record.driver.secrets { Ok(()) } else { cx.save() }
 }
 
+/// How a wish for a machine that has a record goes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Agrees {
+    /// It is the same, or nothing was typed.
+    Yes,
+    /// It is another, and nothing was made yet.
+    NothingExists,
+    /// It is another, and nothing was made of what differs.
+    Unused,
+}
+
 /// Refuses a machine that is being removed, and flags that contradict what is there already.
-pub(super) fn agrees(cx: &Context<'_>, request: &CreateRequest) -> Result<()> {
+pub(super) async fn agrees(cx: &Context<'_>, request: &CreateRequest) -> Result<Agrees> {
     let name = &request.name;
     if cx.record.removing {
         return Err(Diagnostic::failure(format!("machine \"{name}\" is being removed"))
             .hint(format!("finish it first: machine rm {name}")));
     }
     match spec_matches(&cx.record, request) {
-        Err(differ) if request.typed && !nothing_exists(cx)? => Err(differ),
-        _ => Ok(()),
+        Ok(()) => Ok(Agrees::Yes),
+        Err(_) if !request.typed => Ok(Agrees::Yes),
+        Err(_) if nothing_exists(cx)? => Ok(Agrees::NothingExists),
+        Err(_) if is_unused(cx, &request.spec).await? => Ok(Agrees::Unused),
+        Err(differ) => Err(differ),
     }
+}
+
+/// Whether nothing was made of what differs, by a `create` that did not come to its end: the stage that was to use it failed,
+/// or never began.
+async fn is_unused(cx: &Context<'_>, wanted: &Spec) -> Result<bool> {
+    let (state, had) = (cx.journal.state(), cx.record.spec());
+    if state.has_completed(Verb::Create.name()) || had.driver.name != wanted.driver.name {
+        return Ok(false);
+    }
+    if (had.engine != wanted.engine || had.tls != wanted.tls) && super::remove::may_have_changed(cx) {
+        return Ok(false);
+    }
+    let driver = cx.driver()?;
+    let begun = state.stage_begun.is_some() || !state.stages_done.is_empty() || cx.record.ssh.is_some();
+    Ok(match (had.driver.settings == wanted.driver.settings, driver.can(Ability::Change)) {
+        (true, _) => true,
+        (false, true) => {
+            let (context, record) = (cx.driver_context(begun).await?, &cx.record.driver);
+            driver.change(&context, &record.settings, &wanted.driver.settings, &record.machine).await? == Change::Unused
+        }
+        // It cannot tell: then nothing may have been asked of it.
+        (false, false) => driver.description().origin.is_made() && !begun,
+    })
 }
 
 /// Whether an earlier `create` failed before it changed anything anywhere but here: an existing host, not yet claimed.
@@ -111,17 +148,23 @@ fn nothing_exists(cx: &Context<'_>) -> Result<bool> {
     Ok(cx.driver()?.description().origin == Origin::Existing && !remembers && !super::remove::may_have_changed(cx))
 }
 
-/// Takes other settings than those of the first try: a corrected key, a host key that is now vouched for.
-async fn start_over(cx: &mut Context<'_>, request: CreateRequest) -> Result<Created, Failed> {
-    let new = Record::new(&request.name, request.spec);
-    cx.record = Record { id: cx.record.id.clone(), created: cx.record.created.clone(), ..new };
+/// Takes other settings than those of the first try: a corrected key, a host key that is now vouched for, less memory.
+async fn say_anew(cx: &mut Context<'_>, request: CreateRequest, wish: Agrees) -> Result<Created, Failed> {
+    let mut begin = Begin::Anew;
+    if wish == Agrees::NothingExists {
+        begin = Begin::Afresh;
+        let new = Record::new(&request.name, request.spec);
+        cx.record = Record { id: cx.record.id.clone(), created: cx.record.created.clone(), ..new };
+    } else {
+        cx.record.want(request.spec);
+    }
     cx.given = request.secrets;
-    run(cx, request.on_failure, Begin::Afresh).await?;
+    run(cx, request.on_failure, begin).await?;
     Ok(Created::Done)
 }
 
 /// The flags typed now agree with those the machine was made with.
-pub(super) fn spec_matches(record: &Record, request: &CreateRequest) -> Result<()> {
+fn spec_matches(record: &Record, request: &CreateRequest) -> Result<()> {
     let changes = record.spec().diff(&request.spec);
     if changes.is_empty() {
         return Ok(());
@@ -143,7 +186,7 @@ pub(super) fn spec_matches(record: &Record, request: &CreateRequest) -> Result<(
 async fn run(cx: &mut Context<'_>, on_failure: OnFailure, begin: Begin) -> Result<(), Failed> {
     let origin = cx.driver().map_err(Failed::before_anything)?.description().origin;
     let list = match begin {
-        Begin::Afresh => plan::create(origin),
+        Begin::Afresh | Begin::Anew => plan::create(origin),
         Begin::Resume => plan::go_on(origin),
     };
     let failed = match runner::run(cx, Verb::Create, &list, begin).await {
@@ -151,7 +194,7 @@ async fn run(cx: &mut Context<'_>, on_failure: OnFailure, begin: Begin) -> Resul
         Err(failed) => failed,
     };
     let looking = failed.step.is_some_and(|step| plan::preflight().has(step));
-    if begin == Begin::Afresh && (looking || !cx.exists()) {
+    if begin != Begin::Resume && (looking || !cx.exists()) {
         return Err(Failed::before_anything(failed.diagnostic));
     }
     let name = cx.record.name.clone();

@@ -153,6 +153,7 @@ async fn machine(world: &World, entry: Entry, fix: bool) -> Vec<Finding> {
     }
     all.extend(stale);
     all.extend(forwarding(world, &record, &name, fix).await);
+    all.extend(folders(world, &name));
     if all.is_empty() {
         all.push(Finding::fine("record", "in order"));
     }
@@ -219,6 +220,14 @@ async fn rewrite(world: &World, name: &HostName) -> Result<()> {
     }
     docker_context::write(&world.user.docker_config, record, paths)?;
     Ok(())
+}
+
+/// Folders of this computer that containers have mounted and do not see.
+fn folders(world: &World, name: &HostName) -> Option<Finding> {
+    let state = watcher::forwards(world, name).ok()??;
+    let folder = state.unshared.first()?.folder.clone();
+    let detail = format!("{}: the containers see empty folders", state.without_folders()?);
+    Some(Finding::poor("folders", detail).remedy(format!("machine share {name} \"{folder}:{folder}\"")))
 }
 
 /// Whether the watcher of a machine that has one unasked lives.

@@ -7,7 +7,7 @@ use machine_engine::{Arch, built_before};
 use machine_host::record::Record;
 use machine_host::spec::Foreign;
 
-use super::create::{CreateRequest, agrees, spec_matches};
+use super::create::{Agrees, CreateRequest, agrees};
 use crate::bundle::{self, Asked};
 use crate::runner::{Begin, run};
 use crate::step::Context;
@@ -88,14 +88,14 @@ async fn look(world: &World, request: CreateRequest) -> Result<CreatePlan, Faile
     let mut cx = Context::new(world, record)?;
     let mut stage = Stage::New;
     if !new {
-        agrees(&cx, &request)?;
+        let wish = agrees(&cx, &request).await?;
         let journal = cx.journal.state();
         let step = journal.stopped_at().map_or_else(|| "the first one".to_owned(), ToString::to_string);
         stage = if journal.has_completed(Verb::Create.name()) { Stage::AlreadySo } else { Stage::GoesOn(step) };
-    }
-    if !new && request.typed && spec_matches(&cx.record, &request).is_err() {
-        // It agreed: nothing exists yet that the other flags could contradict.
-        cx.record = Record { id: cx.record.id.clone(), ..Record::new(&request.name, request.spec) };
+        if wish != Agrees::Yes {
+            // Nothing exists that the other flags could contradict.
+            cx.record.want(request.spec);
+        }
     }
     cx.given = request.secrets;
     let driver = cx.driver()?;

@@ -28,7 +28,7 @@ pub use provision::provision;
 pub use regenerate_certs::regenerate_certs;
 pub use remove::{RemoveOptions, Removed, remove};
 pub use session::ssh_session;
-pub use set::{SetOptions, set};
+pub use set::{SetOptions, set, set_restarts};
 pub use share::{ShareChange, Shared, share, share_restarts};
 pub use upgrade::{UpgradeOptions, UpgradePlan, plan_upgrade, upgrade};
 

@@ -3,7 +3,7 @@
 use machine_driver::{Ability, Stop};
 use machine_host::name::HostName;
 
-use super::change::hold;
+use super::change::{hold, was};
 use crate::list::List;
 use crate::runner::{Begin, run};
 use crate::step::Context;
@@ -15,7 +15,7 @@ use crate::{Diagnostic, Failed, Kind, Outcome, Result, World, plan};
 /// # Errors
 /// The driver has no switch, or fails; the engine does not come back.
 pub async fn start(world: &World, name: &HostName) -> Result<Outcome, Failed> {
-    switch(world, name, Verb::Start, |cx| plan::start(cx.record.installed.is_some())).await
+    switch(world, name, Verb::Start, |cx| plan::start(was(cx))).await
 }
 
 /// Switches a machine off: asks it first.
@@ -39,7 +39,7 @@ pub async fn kill(world: &World, name: &HostName) -> Result<Outcome, Failed> {
 /// # Errors
 /// As [`start`].
 pub async fn restart(world: &World, name: &HostName) -> Result<Outcome, Failed> {
-    switch(world, name, Verb::Restart, |cx| plan::restart(cx.record.installed.is_some())).await
+    switch(world, name, Verb::Restart, |cx| plan::restart(was(cx))).await
 }
 
 async fn switch(

@@ -6,7 +6,7 @@
 use machine_driver::{Power, Share};
 use machine_host::name::HostName;
 
-use super::change::{ensure_created, hold};
+use super::change::{ensure_created, hold, restart_refused, was};
 use crate::plan::{self, Sharing};
 use crate::runner::{Begin, run};
 use crate::share::{self, shares};
@@ -64,13 +64,11 @@ pub async fn share(world: &World, name: &HostName, change: &ShareChange, restart
     let needs = needs(cx, &wanted).await?;
     let restarted = needs == Needs::Restart;
     if restarted && !restart {
-        let what = format!("\"{name}\" has to be restarted for this, and its containers with it");
-        return Err(Diagnostic::new(Kind::Usage, what).hint("add -y to continue anyway").into());
+        return Err(restart_refused(name).into());
     }
     let adds = matches!(change, ShareChange::Add(_));
-    let has_engine = cx.record.installed.is_some();
     let is_off = needs == Needs::Start;
-    let list = plan::share(&wanted, Sharing { adds, restarts: restarted, is_off, goes_on: goes_on(cx), has_engine });
+    let list = plan::share(&wanted, Sharing { adds, restarts: restarted, is_off, goes_on: goes_on(cx), was: was(cx) });
     let outcome = run(cx, Verb::Share, &list, Begin::Afresh).await?;
     if is_off && outcome == Outcome::Done {
         let text = "it is off: it sees the change when it is started".to_owned();

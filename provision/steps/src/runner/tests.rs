@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test damages files on purpose")]
 
+mod change;
 mod cloud;
 mod made;
 mod verbs;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use machine_driver::{AnyDriver, Driver as _, InProcess};
 use machine_host::Store;
-use machine_host::journal::Journal;
+use machine_host::journal::{Event as Entry, Journal};
 use machine_host::name::HostName;
 use machine_host::record::Record;
 use machine_host::spec::{DriverSpec, Spec};
@@ -141,6 +142,7 @@ struct Computer {
     things: Arc<Mutex<Vec<String>>>,
     resumed: Arc<Mutex<Vec<String>>>,
     off: Arc<Mutex<Vec<String>>>,
+    runs_with: Arc<Mutex<Option<u32>>>,
     world: World,
     _stop: watch::Sender<bool>,
 }
@@ -157,6 +159,7 @@ impl Computer {
         let cloud = Cloud::<HOSTS>::default();
         let (script, things) = (Arc::clone(&cloud.script), Arc::clone(&cloud.things));
         let (resumed, off) = (Arc::clone(&cloud.resumed), Arc::clone(&cloud.off));
+        let runs_with = Arc::clone(&cloud.runs_with);
         let (stop, cancel) = watch::channel(false);
         let dir = |name: &str| home.path().join(name);
         let resolve = machine_host::ResolveEnv {
@@ -173,6 +176,7 @@ impl Computer {
             bundles: machine_engine::Cache::new(dir("engines")),
             build: machine_engine::BuildEnv::new(),
             user: UserFiles {
+                home: dir("home"),
                 login: "me".into(),
                 ssh_dir: dir("ssh"),
                 known_hosts: Vec::new(),
@@ -191,7 +195,7 @@ impl Computer {
             events: Arc::new(|_| ()),
             cancel,
         };
-        Self { home, script, things, resumed, off, world, _stop: stop }
+        Self { home, script, things, resumed, off, runs_with, world, _stop: stop }
     }
 
     fn name() -> HostName {
@@ -260,6 +264,13 @@ impl Computer {
         let new = Record::new(&Self::name(), Spec { driver, ..Spec::default() });
         let record = Record { id: "an-id".into(), created: "2026-01-01T00:00:00Z".into(), ..new };
         self.world.store.create(&record).unwrap();
+    }
+
+    /// Writes into its journal that `create` came to its end.
+    fn say_created(&self) {
+        let mut journal = Journal::open(self.journal()).unwrap();
+        journal.append(Entry::Begin { operation: "create".into() }).unwrap();
+        journal.append(Entry::End { operation: "create".into(), unfinished: None }).unwrap();
     }
 
     /// Runs the scripted list in a process of its own: record and journal are read again.

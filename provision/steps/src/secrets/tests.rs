@@ -53,6 +53,8 @@ fn driver() -> Description {
         flags: Vec::new(),
         stages: Vec::new(),
         abilities: Vec::new(),
+        host_gateway: None,
+        runs_here: false,
         host_key_flag: None,
         key_flag: None,
         origin: Origin::Made,

@@ -248,6 +248,7 @@ mod tests {
     fn what_ssh_says_wins_and_what_it_always_says_is_no_reason() {
         let plain = split("gate").unwrap();
         let user = UserFiles {
+            home: "/home/me".into(),
             login: "me".into(),
             ssh_dir: "/home/me/.ssh".into(),
             known_hosts: vec![],

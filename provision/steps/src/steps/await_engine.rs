@@ -8,7 +8,7 @@ use machine_host::tls::trust;
 
 use super::step;
 use crate::engine_state::{self, EngineState};
-use crate::step::Context;
+use crate::step::{Context, SeenEngine};
 use crate::wait::{Probe, Wait, until};
 use crate::{Diagnostic, Outcome, Result, probe, watcher};
 
@@ -32,13 +32,22 @@ async fn run(cx: &mut Context<'_>) -> Result<Outcome> {
         every: Duration::from_millis(200),
         cancel: &cx.world.cancel,
     };
-    let state = until(wait, || async {
-        match engine_state::ask(&remote).await {
-            Ok(state) => Probe::Now(state),
-            Err(e) => Probe::NotYet(e),
+    let seen = match std::mem::take(&mut cx.engine) {
+        SeenEngine::OnHost(state) => Some(*state),
+        _ => None,
+    };
+    let state = match seen {
+        Some(state) => state,
+        None => {
+            let asked = until(wait, || async {
+                match engine_state::ask(&remote).await {
+                    Ok(state) => Probe::Now(state),
+                    Err(e) => Probe::NotYet(e),
+                }
+            });
+            asked.await?
         }
-    })
-    .await?;
+    };
     let mut warnings = Vec::new();
     learn(&mut cx.record, &state, &mut warnings);
     cx.save()?;

@@ -68,6 +68,13 @@ async fn run(step: &IssueCertificates, cx: &mut Context<'_>) -> Result<Outcome> 
     })
 }
 
+/// Whether those that the machine has serve, and nobody changes them.
+pub(super) fn serve(cx: &Context<'_>) -> bool {
+    let Ok(trusted) = trust(&cx.paths) else { return false };
+    let by = trusted.first().filter(|_| !trusted.is_changing());
+    by.is_some_and(|ca| usable(cx, ca, &names(cx)))
+}
+
 /// Whether the user's `--tls-ca-cert` signs.
 fn is_given(cx: &Context<'_>) -> bool {
     cx.world.ca.ca_cert != CaPaths::in_store(cx.world.store.paths()).ca_cert

@@ -1,5 +1,6 @@
 //! The steps, one file each, named as in [`crate::plan`].
 
+mod await_boot;
 mod await_engine;
 mod await_ssh;
 mod check_credentials;
@@ -13,6 +14,8 @@ mod create_machine;
 mod delete_record;
 mod forward_ports;
 mod issue_certificates;
+mod look_at_machine;
+mod look_for_engine;
 mod make_keys;
 mod mark_removing;
 mod mount_shares;
@@ -33,6 +36,7 @@ mod upload_engine;
 mod write_client_settings;
 mod write_engine_config;
 
+pub use await_boot::AwaitBoot;
 pub use await_engine::AwaitEngine;
 pub use await_ssh::AwaitSsh;
 pub use check_credentials::CheckCredentials;
@@ -47,6 +51,8 @@ pub use create_machine::CreateMachine;
 pub use delete_record::DeleteRecord;
 pub use forward_ports::ForwardPorts;
 pub use issue_certificates::{IssueCertificates, Renewal};
+pub use look_at_machine::LookAtMachine;
+pub use look_for_engine::LookForEngine;
 pub use make_keys::MakeKeys;
 pub use mark_removing::MarkRemoving;
 pub use mount_shares::MountShares;
@@ -76,6 +82,7 @@ pub(crate) fn title(id: &str) -> Option<&'static str> {
         ($($step:ident),* $(,)?) => { [$(($step::ID, $step::TITLE)),*] };
     }
     let all = titles![
+        AwaitBoot,
         AwaitEngine,
         AwaitSsh,
         CheckCredentials,
@@ -89,6 +96,8 @@ pub(crate) fn title(id: &str) -> Option<&'static str> {
         DeleteRecord,
         ForwardPorts,
         IssueCertificates,
+        LookAtMachine,
+        LookForEngine,
         MakeKeys,
         MarkRemoving,
         MountShares,

@@ -12,6 +12,10 @@ step! {
     RecordSettings {
         /// All of it.
         spec: Box<Spec>,
+        /// For people: what the driver's part of it takes.
+        takes: &'static str,
+        /// The host runs with what the record has had so far, and goes back to that where it refuses.
+        runs: bool,
         /// The key of a rebuilt host.
         ssh_host_key: Option<String>,
     },
@@ -24,13 +28,16 @@ async fn run(step: &RecordSettings, cx: &mut Context<'_>) -> Result<Outcome> {
         return Ok(Outcome::AlreadySo);
     }
     if !changes.is_empty() {
-        let told: Vec<String> = changes.iter().map(|change| format!("{}: {}", change.name(), change.effect)).collect();
-        cx.note(&told.join("; "));
+        let told = changes.iter().map(|change| match change.is_of("driver") {
+            true => format!("{}: {}", change.name(), step.takes),
+            false => format!("{}: {}", change.name(), change.effect),
+        });
+        cx.note(&told.collect::<Vec<_>>().join("; "));
     }
     if let Some(key) = &step.ssh_host_key {
         replace_host_key(cx, key)?;
     }
-    if cx.record.installed.is_some() && cx.record.set_from.is_none() {
+    if step.runs && cx.record.set_from.is_none() {
         cx.record.set_from = Some(Box::new(cx.record.spec()));
     }
     cx.record.want((*step.spec).clone());

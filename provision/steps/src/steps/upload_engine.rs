@@ -19,7 +19,7 @@ step! {
         /// The engine.
         target: Target,
     },
-    "upload-engine", "uploading the engine"
+    "upload-engine", "bringing the engine to the host"
 }
 
 /// Programs that can say their version, with the word that makes them.

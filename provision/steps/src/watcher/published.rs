@@ -18,16 +18,24 @@ pub(super) struct Published {
     pub(super) wanted: BTreeMap<u16, Forward>,
     /// What cannot be carried, whatever this computer has free.
     pub(super) refusals: Vec<Refusal>,
+    /// UDP ports published on every address of the host, with their container: SSH does not carry them.
+    pub(super) udp: BTreeMap<u16, String>,
+    /// Folders of the host that containers have mounted: its path, and the name of the container.
+    pub(super) binds: Vec<(String, String)>,
+    /// Containers that have the host's own network, of which nothing is published: id and name.
+    pub(super) on_host: Vec<(String, String)>,
 }
 
 impl Published {
     /// Reads the answer to `GET /containers/json`. `None`: it is no list at all.
     pub(super) fn parse(list: &[u8]) -> Option<Self> {
-        let mut ports = serde_json::Deserializer::from_slice(list).deserialize_seq(AllPorts).ok()?;
+        let All { mut ports, binds, on_host } =
+            serde_json::Deserializer::from_slice(list).deserialize_seq(Containers).ok()?;
         // A port on all addresses comes before the same port on one of them, and the order is always the same.
         ports.sort();
         ports.dedup();
-        let mut published = Self::default();
+        let mut published = Self { binds, on_host, ..Self::default() };
+        published.binds.sort();
         for port in ports {
             published.add(port);
         }
@@ -37,19 +45,24 @@ impl Published {
     }
 
     fn add(&mut self, port: Port) {
-        let Port { number, protocol, address, container, .. } = port;
+        let Port { number, protocol, reach, address, container } = port;
         let reason = match protocol.as_str() {
             "tcp" => match self.wanted.get(&number) {
                 None if self.wanted.len() >= MOST => Reason::TooMany,
                 None => {
                     let host = address.to_string();
-                    self.wanted.insert(number, Forward { port: number, container, host, host_port: number });
+                    self.wanted
+                        .insert(number, Forward { port: number, container, host, host_port: number, udp: false });
                     return;
                 }
                 // The same port by IPv4 and IPv6 is one.
                 Some(first) if first.container == container => return,
                 Some(_) => Reason::PortTaken,
             },
+            "udp" if reach == 0 && self.udp.len() < MOST => {
+                self.udp.entry(number).or_insert(container);
+                return;
+            }
             "udp" => Reason::Udp,
             "sctp" => Reason::Sctp,
             other => Reason::Other(other.chars().take(32).collect()),
@@ -68,25 +81,53 @@ struct Port {
     container: String,
 }
 
-/// Reads one container after the other: as a tree the whole list would take many times its length.
-struct AllPorts;
+/// What concerns us of all containers.
+#[derive(Default)]
+struct All {
+    ports: Vec<Port>,
+    binds: Vec<(String, String)>,
+    on_host: Vec<(String, String)>,
+}
 
-impl<'de> Visitor<'de> for AllPorts {
-    type Value = Vec<Port>;
+/// Reads one container after the other: as a tree the whole list would take many times its length.
+struct Containers;
+
+impl<'de> Visitor<'de> for Containers {
+    type Value = All;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of containers")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Port>, A::Error> {
-        let mut all = Vec::new();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<All, A::Error> {
+        let mut all = All::default();
         while let Some(text) = list.next_element::<&RawValue>()? {
             if let Ok(container) = serde_json::from_str(text.get()) {
-                all.extend(ports(&container));
+                all.ports.extend(ports(&container));
+                let room = MOST.saturating_sub(all.binds.len());
+                all.binds.extend(binds(&container).take(room));
+                all.on_host.extend(on_host(&container).filter(|_| all.on_host.len() < MOST));
             }
         }
         Ok(all)
     }
+}
+
+/// Itself, if it has the host's own network.
+fn on_host(container: &Value) -> Option<(String, String)> {
+    let id = container.get("Id")?.as_str()?;
+    let host = container.get("HostConfig")?.get("NetworkMode")?.as_str()? == "host";
+    // It goes into a script.
+    let plain = (12..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
+    (host && plain).then(|| (id.to_owned(), name(container)))
+}
+
+/// The folders of the host that it has mounted.
+fn binds(container: &Value) -> impl Iterator<Item = (String, String)> + '_ {
+    let mounts = container.get("Mounts").and_then(Value::as_array).into_iter().flatten();
+    let bound = mounts.filter(|mount| mount.get("Type").and_then(Value::as_str) == Some("bind"));
+    let source = bound.filter_map(|mount| mount.get("Source").and_then(Value::as_str));
+    source.filter(|source| source.len() <= 4096).map(|source| (source.to_owned(), name(container)))
 }
 
 fn ports(container: &Value) -> Vec<Port> {
@@ -137,7 +178,7 @@ mod tests {
     }
 
     fn forward(port: u16, container: &str, host: &str) -> Forward {
-        Forward { port, container: container.into(), host: host.into(), host_port: port }
+        Forward { port, container: container.into(), host: host.into(), host_port: port, udp: false }
     }
 
     fn refusal(port: u16, container: &str, reason: Reason) -> Refusal {
@@ -164,7 +205,8 @@ mod tests {
             wanted,
             [forward(8080, "web", "127.0.0.1"), forward(8081, "own", "127.0.0.1"), forward(8086, "six", "::1")]
         );
-        assert_eq!(published.refusals, [refusal(5353, "web", Reason::Udp)]);
+        assert_eq!(published.udp, BTreeMap::from([(5353, "web".to_owned())]));
+        assert_eq!(published.refusals, []);
     }
 
     #[test]
@@ -201,6 +243,33 @@ mod tests {
         assert_eq!(published.wanted.len(), MOST);
         assert_eq!(published.refusals.len(), 65_535 - MOST);
         assert_eq!(published.refusals[0], refusal(1001, "all", Reason::TooMany));
+    }
+
+    #[test]
+    fn l10_udp_on_one_address_of_the_host_is_refused_and_containers_on_its_network_are_known() {
+        let published = parse(&json!([
+            {"Names": ["/dns"], "Ports": [
+                {"IP": "127.0.0.1", "PublicPort": 53, "Type": "udp"}, {"IP": "0.0.0.0", "PublicPort": 54, "Type": "udp"},
+                {"IP": "::", "PublicPort": 54, "Type": "udp"}]},
+            {"Names": ["/on"], "Id": "0123456789abcdef", "HostConfig": {"NetworkMode": "host"}},
+            {"Names": ["/strange"], "Id": "$(reboot)", "HostConfig": {"NetworkMode": "host"}},
+            {"Names": ["/other"], "Id": "fedcba9876543210", "HostConfig": {"NetworkMode": "bridge"}},
+        ]));
+        assert_eq!(published.refusals, [refusal(53, "dns", Reason::Udp)]);
+        assert_eq!(published.udp, BTreeMap::from([(54, "dns".to_owned())]));
+        assert_eq!(published.on_host, [("0123456789abcdef".to_owned(), "on".to_owned())]);
+    }
+
+    #[test]
+    fn l12_folders_of_the_host_that_containers_have_mounted_are_known() {
+        let published = parse(&json!([
+            {"Names": ["/web"], "Mounts": [
+                {"Type": "bind", "Source": "/home/me/src", "Destination": "/src"},
+                {"Type": "volume", "Source": "/var/lib/docker/volumes/v/_data"}, {"Type": "bind"}, 7]},
+            {"Names": ["/a"], "Mounts": null}, {"Names": ["/b"], "Mounts": [{"Type": "bind", "Source": "/etc"}]},
+        ]));
+        let bind = |path: &str, name: &str| (path.to_owned(), name.to_owned());
+        assert_eq!(published.binds, [bind("/etc", "b"), bind("/home/me/src", "web")]);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

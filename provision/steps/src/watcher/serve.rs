@@ -14,13 +14,17 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::carry::{Host, Link, To};
+use super::clock_check::ClockCheck;
 use super::engine::Follower;
+use super::host_network::HostNetwork;
 use super::listen::Listener;
 use super::published::Published;
-use super::state::{Forward, Forwards, MOST, Reason, Refusal};
+use super::state::{Forward, Forwards, MOST, Reason, Refusal, Unshared};
+use super::udp;
+use crate::share::shares;
 use crate::ssh::Connection;
 use crate::wait::{Probe, Wait, cancelled, until};
-use crate::{Diagnostic, Kind, Result, World, reach};
+use crate::{Diagnostic, Kind, Result, World, clock, reach};
 
 /// How long the first connection is tried for: whoever started us waits.
 const FIRST: Duration = Duration::from_secs(10);
@@ -60,7 +64,10 @@ async fn hold(
     loop {
         let host = Host { connection, engine_port, stalled: Arc::new(Notify::new()), refused: Arc::default() };
         link.send_replace(Some(host.clone()));
-        if let Lane::Lost = follow(board, paths, &host).await {
+        // Without it a guest is only late.
+        let guest = board.is_guest.then(|| ClockCheck::start(paths, board.state.engine_port, &host.connection));
+        let _clock = guest.and_then(Result::ok);
+        if let Lane::Lost = follow(world, board, paths, &host).await {
             link.send_replace(None);
             board.trouble(&Diagnostic::failure("the SSH connection was lost; connecting again"));
         }
@@ -123,15 +130,20 @@ async fn connect_once(world: &World, name: &HostName, paths: &MachinePaths) -> P
 }
 
 /// Keeps the listeners as the engine's list says, for as long as this SSH connection serves.
-async fn follow(board: &mut Board, paths: &MachinePaths, host: &Host) -> Lane {
+async fn follow(world: &World, board: &mut Board, paths: &MachinePaths, host: &Host) -> Lane {
     let mut follower = Some(Follower::start(paths.clone(), board.state.engine_port));
+    let mut host_network: Option<HostNetwork> = None;
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tried = Instant::now();
     loop {
         tokio::select! {
             heard = next(&mut follower) => match heard {
-                Some(Ok(list)) => board.show(list).await,
+                Some(Ok(list)) => {
+                    let on_host = list.on_host.clone();
+                    board.show(world, list).await;
+                    host_network = (!on_host.is_empty()).then(|| HostNetwork::start(&host.connection, on_host));
+                }
                 Some(Err(e)) => {
                     follower = None;
                     let why = host.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -140,6 +152,7 @@ async fn follow(board: &mut Board, paths: &MachinePaths, host: &Host) -> Lane {
                 // Its round is over; the next tick begins another.
                 None => follower = None,
             },
+            seen = seen(&mut host_network) => board.see(seen).await,
             _ = tick.tick() => {
                 if host.connection.is_closed() {
                     return Lane::Lost;
@@ -149,6 +162,7 @@ async fn follow(board: &mut Board, paths: &MachinePaths, host: &Host) -> Lane {
                 }
                 if board.has_taken() && tried.elapsed() >= TAKEN {
                     tried = Instant::now();
+                    board.bring_udp(world).await;
                     board.listen().await;
                 }
                 // What could not be written down before, on a full disk.
@@ -164,6 +178,16 @@ async fn next(follower: &mut Option<Follower>) -> Option<Result<Published>> {
         Some(follower) => follower.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// What containers with the host's network listen to.
+async fn seen(host_network: &mut Option<HostNetwork>) -> Vec<Forward> {
+    if let Some(host_network) = host_network
+        && let Some(seen) = host_network.next().await
+    {
+        return seen;
+    }
+    std::future::pending().await
 }
 
 /// Returns once nobody needs the watcher: it was told to stop, or the machine is gone or going.
@@ -212,9 +236,15 @@ struct Board {
     path: PathBuf,
     state: Forwards,
     written: Option<Forwards>,
+    /// It runs on this computer, and stands still while that sleeps.
+    is_guest: bool,
     /// Ports below this one are not taken.
     lowest: u16,
     published: Published,
+    /// UDP ports that come here, and those that do not.
+    udp: (Vec<Forward>, Vec<Refusal>),
+    /// Where containers with the host's network listen.
+    on_host: Vec<Forward>,
     open: BTreeMap<u16, (Forward, Listener)>,
     link: Link,
     _engine: Listener,
@@ -252,8 +282,11 @@ impl Board {
             path: paths.forwards(),
             state,
             written: None,
+            is_guest: clock::is_ours(&*world.drivers, &record),
             lowest: if record.low_ports { 1 } else { 1024 },
             published: Published::default(),
+            udp: Default::default(),
+            on_host: Vec::new(),
             open: BTreeMap::new(),
             link,
             _engine: engine,
@@ -264,16 +297,49 @@ impl Board {
     }
 
     /// The engine has said what it publishes.
-    async fn show(&mut self, published: Published) {
+    async fn show(&mut self, world: &World, published: Published) {
+        self.state.unshared = match world.store.read(&self.name) {
+            // A share may have come since the last time.
+            Ok(record) if self.is_guest && !published.binds.is_empty() => {
+                let shares = shares(&*world.drivers, &record).await.unwrap_or_default();
+                Unshared::among(&published.binds, &world.user.home, &shares)
+            }
+            _ => Vec::new(),
+        };
+        self.on_host.retain(|forward| published.on_host.iter().any(|(_, name)| *name == forward.container));
         self.published = published;
         self.state.ready = true;
         self.state.trouble = None;
+        self.bring_udp(world).await;
         self.listen().await;
+    }
+
+    /// Has the program that runs the machine bring its UDP ports; again each time, for that may be another one by now.
+    async fn bring_udp(&mut self, world: &World) {
+        let nothing = self.published.udp.is_empty() && self.udp.0.is_empty();
+        self.udp = match nothing {
+            true => Default::default(),
+            false => udp::bring(world, &self.name, &self.published.udp, self.lowest).await,
+        };
+    }
+
+    /// The host has been looked at.
+    async fn see(&mut self, on_host: Vec<Forward>) {
+        if self.on_host != on_host {
+            self.on_host = on_host;
+            self.listen().await;
+        }
     }
 
     /// Makes the listeners what the last list wants, as far as this computer lets us.
     async fn listen(&mut self) {
-        let wanted = self.published.wanted.clone();
+        let mut wanted = self.published.wanted.clone();
+        // What is published comes first: at one port of the host there is but one.
+        for forward in &self.on_host {
+            if wanted.len() < MOST {
+                wanted.entry(forward.port).or_insert_with(|| forward.clone());
+            }
+        }
         let gone: Vec<u16> = self
             .open
             .iter()
@@ -286,6 +352,7 @@ impl Board {
             }
         }
         let mut refusals = self.published.refusals.clone();
+        refusals.extend(self.udp.1.iter().cloned());
         let promised = promised(&self.store, &self.name);
         for (port, forward) in wanted {
             if promised.contains(&port) {
@@ -311,7 +378,7 @@ impl Board {
         refusals.sort();
         self.state.unlisted = refusals.len().saturating_sub(MOST);
         refusals.truncate(MOST);
-        self.state.forwards = self.open.values().map(|(forward, _)| forward.clone()).collect();
+        self.state.forwards = self.open.values().map(|(forward, _)| forward).chain(&self.udp.0).cloned().collect();
         self.state.refusals = refusals;
         self.write();
     }
@@ -342,6 +409,7 @@ impl Board {
         self.open.clear();
         self.state.forwards.clear();
         self.state.refusals.clear();
+        self.state.unshared.clear();
         self.state.ready = false;
         self.state.trouble = why.map(|e| e.root_cause().to_owned());
         self.write();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use machine_base::files::{self, Mode};
+use machine_driver::Share;
 use serde::{Deserialize, Serialize};
 
 use crate::{Diagnostic, Result};
@@ -33,6 +34,10 @@ pub struct Forwards {
     /// How many more published ports are not carried, which are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: usize,
+    /// Folders of this computer that containers have mounted, and that are not shared with the machine: they see an empty
+    /// one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unshared: Vec<Unshared>,
     /// What is wrong now, in a line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -49,6 +54,9 @@ pub struct Forward {
     pub host: String,
     /// TCP port on the host; the same number as here.
     pub host_port: u16,
+    /// It is a UDP port, which leads there by a rule of the program that runs the machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub udp: bool,
 }
 
 /// One published port that is not carried.
@@ -62,10 +70,30 @@ pub struct Refusal {
     pub reason: Reason,
 }
 
+/// A folder under the user's home that a container has mounted, though the machine does not have it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unshared {
+    /// Its path, here as in the machine.
+    pub folder: String,
+    /// Name of the container.
+    pub container: String,
+}
+
+impl Unshared {
+    /// Of the folders that containers have mounted, those under the user's home that no share brings.
+    pub(super) fn among(binds: &[(String, String)], home: &Path, shares: &[Share]) -> Vec<Self> {
+        let missing = |folder: &str| {
+            Path::new(folder).starts_with(home) && !shares.iter().any(|share| Path::new(folder).starts_with(&share.to))
+        };
+        let all = binds.iter().filter(|(folder, _)| missing(folder));
+        all.map(|(folder, container)| Self { folder: folder.clone(), container: container.clone() }).collect()
+    }
+}
+
 /// Why a published port is not carried.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reason {
-    /// SSH carries TCP only.
+    /// SSH carries TCP only, and nobody else brings it here.
     #[serde(rename = "udp")]
     Udp,
     /// The same for SCTP.
@@ -152,7 +180,19 @@ impl Forwards {
         if rest > 0 {
             ports.push(format!("{rest} more"));
         }
-        (!ports.is_empty()).then(|| format!("not forwarded: {}", ports.join(", ")))
+        let ports = (!ports.is_empty()).then(|| format!("not forwarded: {}", ports.join(", ")));
+        let all: Vec<String> = ports.into_iter().chain(self.without_folders()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// In a line, which folders of this computer containers do not see, though they have mounted them.
+    pub fn without_folders(&self) -> Option<String> {
+        let first = self.unshared.first()?;
+        let rest = match self.unshared.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!("not shared with the machine: {} ({}){rest}", first.folder, first.container))
     }
 
     /// Writes the state file.

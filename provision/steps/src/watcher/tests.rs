@@ -1,5 +1,8 @@
 //! The state file, and who is believed.
 
+use std::path::Path;
+
+use machine_driver::Share;
 use machine_host::Store;
 use machine_host::name::HostName;
 use serde_json::json;
@@ -37,13 +40,20 @@ fn the_state_file_says_what_design_says() {
         version: "1.0".into(),
         engine_port: 40000,
         ready: true,
-        forwards: vec![Forward { port: 8080, container: "web".into(), host: "127.0.0.1".into(), host_port: 8080 }],
+        forwards: vec![Forward {
+            port: 8080,
+            container: "web".into(),
+            host: "127.0.0.1".into(),
+            host_port: 8080,
+            udp: false,
+        }],
         refusals: [Reason::Udp, Reason::Sctp, Reason::PortTaken, Reason::Promised, Reason::NeedsRoot, Reason::Low]
             .into_iter()
             .chain([Reason::TooMany, Reason::Other("odd".into())])
             .map(|reason| Refusal { port: 53, container: "dns".into(), reason })
             .collect(),
         unlisted: 2,
+        unshared: Vec::new(),
         trouble: None,
     };
     state.write(&path).unwrap();
@@ -76,6 +86,22 @@ fn the_state_file_says_what_design_says() {
         assert_eq!(Forwards::read(&path), None, "{foreign:?}");
     }
     assert_eq!(Forwards::read(&folder.path().join("none")), None);
+}
+
+#[test]
+fn l12_a_folder_that_is_not_shared_is_told_of() {
+    let bind = |folder: &str| (folder.to_owned(), "web".to_owned());
+    let binds = ["/home/me/src", "/home/me/src/deep", "/home/meadow", "/etc", "/home/me/work/a"].map(bind);
+    let unshared = |shares: &[&str]| {
+        let shares: Vec<Share> = shares.iter().map(|share| share.parse().unwrap()).collect();
+        state::Unshared::among(&binds, Path::new("/home/me"), &shares)
+    };
+    let folders = |shares: &[&str]| unshared(shares).into_iter().map(|u| u.folder).collect::<Vec<_>>();
+    assert_eq!(folders(&[]), ["/home/me/src", "/home/me/src/deep", "/home/me/work/a"]);
+    assert_eq!(folders(&["/home/me/src:/home/me/src", "/home/me/work:/w"]), ["/home/me/work/a"]);
+    assert_eq!(folders(&["/home/me:/home/me"]), Vec::<String>::new());
+    let state = Forwards { unshared: unshared(&[]), ..Forwards::default() };
+    assert_eq!(state.complaint().unwrap(), "not shared with the machine: /home/me/src (web) and 2 more");
 }
 
 #[test]

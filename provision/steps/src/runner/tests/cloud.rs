@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use machine_driver::{
-    Abilities, Arch, Diagnostic, Driver, EngineEndpoint, HostKeySupport, Kind, Origin, Power, PowerSwitch, SshAccess,
-    SshClient, SshIdentity, Status, Stop,
+    Abilities, Arch, Change, Changing, Diagnostic, Driver, EngineEndpoint, HostKeySupport, Kind, Origin, Power,
+    PowerSwitch, SshAccess, SshClient, SshIdentity, Status, Stop,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub(super) struct Cloud<const WITH_HOST: bool = false> {
     pub(super) script: Arc<Script>,
     /// Machines that are switched off.
     pub(super) off: Arc<Mutex<Vec<String>>>,
+    /// The memory with which the machine was switched on last.
+    pub(super) runs_with: Arc<Mutex<Option<u32>>>,
 }
 
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
@@ -30,7 +32,14 @@ pub(super) struct Size {
     #[arg(long)]
     #[serde(default)]
     arch: Option<Arch>,
+    /// Counts from each start on.
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory: Option<u32>,
 }
+
+/// More than the provider has.
+pub(super) const TOO_MUCH: u32 = 1000;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Remembered {
@@ -56,7 +65,7 @@ impl<const WITH_HOST: bool> Driver for Cloud<WITH_HOST> {
     const STAGES: &'static [Stage] = &[Stage::Order, Stage::Boot, Stage::Address];
     const ORIGIN: Origin = if WITH_HOST { Origin::Made } else { Origin::UrlOnly };
     const HOST_KEY: HostKeySupport = HostKeySupport::FirstUse;
-    const ABILITIES: Abilities<Self> = Abilities::NONE.power();
+    const ABILITIES: Abilities<Self> = Abilities::NONE.power().change();
 
     fn arch(&self, s: &Size) -> Option<Arch> {
         s.arch
@@ -70,7 +79,7 @@ impl<const WITH_HOST: bool> Driver for Cloud<WITH_HOST> {
         &self,
         stage: Stage,
         cx: &machine_driver::Context,
-        _: &Size,
+        s: &Size,
         m: &mut Remembered,
     ) -> machine_driver::Result<()> {
         let things = Arc::clone(&self.things);
@@ -93,7 +102,7 @@ impl<const WITH_HOST: bool> Driver for Cloud<WITH_HOST> {
                 }
                 done
             }
-            Stage::Boot => self.script.at("boot", || Ok(())).await,
+            Stage::Boot => self.script.at("boot", || self.power_on(s)).await,
             Stage::Address => {
                 let done = self.script.at("address", || Ok(())).await;
                 m.address = done.is_ok().then(|| "192.0.2.7".to_owned());
@@ -145,6 +154,14 @@ impl<const WITH_HOST: bool> Driver for Cloud<WITH_HOST> {
 }
 
 impl<const WITH_HOST: bool> Cloud<WITH_HOST> {
+    fn power_on(&self, s: &Size) -> machine_driver::Result<()> {
+        if s.memory.is_some_and(|memory| memory > TOO_MUCH) {
+            return Err(Diagnostic::new(Kind::Quota, "there is not so much memory"));
+        }
+        *self.runs_with.lock().unwrap() = s.memory;
+        Ok(())
+    }
+
     fn switch(&self, cx: &machine_driver::Context, on: bool) {
         let mut off = self.off.lock().unwrap();
         off.retain(|id| *id != cx.machine_id);
@@ -155,7 +172,8 @@ impl<const WITH_HOST: bool> Cloud<WITH_HOST> {
 }
 
 impl<const WITH_HOST: bool> PowerSwitch for Cloud<WITH_HOST> {
-    async fn start(&self, cx: &machine_driver::Context, _: &Size, _: &mut Remembered) -> machine_driver::Result<()> {
+    async fn start(&self, cx: &machine_driver::Context, s: &Size, _: &mut Remembered) -> machine_driver::Result<()> {
+        self.power_on(s)?;
         self.switch(cx, true);
         Ok(())
     }
@@ -171,8 +189,29 @@ impl<const WITH_HOST: bool> PowerSwitch for Cloud<WITH_HOST> {
         Ok(())
     }
 
-    async fn restart(&self, cx: &machine_driver::Context, _: &Size, _: &mut Remembered) -> machine_driver::Result<()> {
-        self.switch(cx, true);
-        Ok(())
+    async fn restart(&self, cx: &machine_driver::Context, s: &Size, m: &mut Remembered) -> machine_driver::Result<()> {
+        self.switch(cx, false);
+        self.start(cx, s, m).await
+    }
+}
+
+impl<const WITH_HOST: bool> Changing for Cloud<WITH_HOST> {
+    async fn change(
+        &self,
+        cx: &machine_driver::Context,
+        from: &Size,
+        to: &Size,
+        m: &Remembered,
+    ) -> machine_driver::Result<Change> {
+        // An order may have been sent whose answer was lost.
+        let ordered = cx.resumed || m.thing.is_some();
+        let size = if ordered && (&from.size, from.arch) != (&to.size, to.arch) {
+            Change::fixed("size", "it was ordered so")
+        } else {
+            Change::Unused
+        };
+        let runs = self.inspect(cx, from, m).await?.power == Power::Running && self.runs_with.lock().unwrap().is_some();
+        let differs = runs && from.memory != to.memory;
+        Ok(size.and(if differs { Change::InPlace { restart: true } } else { Change::Unused }))
     }
 }

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use machine_host::Spec;
-use machine_host::journal::{self, Journal};
+use machine_host::journal::Journal;
 use machine_host::record::{Identity, Installed, Ssh};
 use serde_json::{Map, Value};
 
@@ -17,13 +17,13 @@ struct Killed;
 
 /// Where a run is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+pub(super) enum At {
     Begin,
     End,
 }
 
-/// Runs a verb in a process of its own, which is killed when this step begins, or when it has ended.
-async fn killed(computer: &Computer, verb: Verb, step: &'static str, at: At) {
+/// A world in which a run is killed when this step begins, or when it has ended.
+pub(super) fn deadly(computer: &Computer, step: &'static str, at: At) -> World {
     let mut world = computer.world.clone();
     world.events = Arc::new(move |event| match (at, event) {
         (At::Begin, Event::Started { step: id, .. }) | (At::End, Event::Finished { step: id, .. }) if id == step => {
@@ -31,6 +31,12 @@ async fn killed(computer: &Computer, verb: Verb, step: &'static str, at: At) {
         }
         _ => {}
     });
+    world
+}
+
+/// Runs a verb in a process of its own, which is killed there.
+async fn killed(computer: &Computer, verb: Verb, step: &'static str, at: At) {
+    let world = deadly(computer, step, at);
     let run = tokio::spawn(async move { run(&world, verb).await });
     assert!(run.await.unwrap_err().is_panic(), "{verb:?} was to be killed at {step}");
 }
@@ -43,7 +49,9 @@ async fn run(world: &World, verb: Verb) -> Result<(), Failed> {
         Verb::Remove => operations::remove(world, &name, RemoveOptions::default()).await.map(drop),
         Verb::Set => {
             let change = Arc::new(|spec: &mut Spec| spec.engine.labels = vec!["wanted=1".to_owned()]);
-            operations::set(world, &name, SetOptions { change, ssh_host_key: None }).await.map(drop)
+            operations::set(world, &name, SetOptions { change, driver: None, ssh_host_key: None, restart: false })
+                .await
+                .map(drop)
         }
         other => Err(Diagnostic::failure(format!("{other:?} has no part in this")).into()),
     }
@@ -159,6 +167,26 @@ async fn rm_that_failed_is_still_to_be_finished() {
     run(&computer.world, Verb::Remove).await.unwrap();
 }
 
+/// How the machine is reached.
+pub(super) fn ssh() -> Ssh {
+    Ssh {
+        host: "192.0.2.7".to_owned(),
+        port: 22,
+        user: "root".to_owned(),
+        identity: Identity::Machine,
+        jump_host: None,
+        jump: None,
+        use_ssh_config: false,
+        host_key: None,
+        host_key_injected: false,
+        host_key_pending: None,
+        identity_files: Vec::new(),
+        identities_only: false,
+        openssh: None,
+        unknown: Map::new(),
+    }
+}
+
 /// A `set` that was killed has written down what it wants. Where its repetition is refused, the record says again what the
 /// engine runs with.
 #[tokio::test]
@@ -179,27 +207,9 @@ async fn set_killed_and_then_refused_goes_back_to_the_settings_before_it() {
         unknown: Map::new(),
     });
     // Whoever connects reads this first, and it is no key.
-    record.ssh = Some(Ssh {
-        host: "192.0.2.7".to_owned(),
-        port: 22,
-        user: "root".to_owned(),
-        identity: Identity::Machine,
-        jump_host: None,
-        jump: None,
-        use_ssh_config: false,
-        host_key: None,
-        host_key_injected: false,
-        host_key_pending: Some("damaged".to_owned()),
-        identity_files: Vec::new(),
-        identities_only: false,
-        openssh: None,
-        unknown: Map::new(),
-    });
+    record.ssh = Some(Ssh { host_key_pending: Some("damaged".to_owned()), ..ssh() });
     computer.world.store.save(&record).unwrap();
-    let mut journal = Journal::open(computer.journal()).unwrap();
-    journal.append(journal::Event::Begin { operation: "create".into() }).unwrap();
-    journal.append(journal::Event::End { operation: "create".into(), unfinished: None }).unwrap();
-    drop(journal);
+    computer.say_created();
 
     killed(&computer, Verb::Set, "record-settings", At::End).await;
     assert_eq!(computer.record().engine.labels, ["wanted=1"]);
