@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,9 @@ use machine_driver::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+#[path = "conformance/changes.rs"]
+mod changes;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -37,6 +41,8 @@ enum Fault {
     ListsAnyStore,
     DeletesAll,
     PlansByMaking,
+    ChangesByMaking,
+    KeepsPorts,
     TalksInErrors,
     TalksInProgress,
 }
@@ -50,6 +56,8 @@ struct Provider {
     calls: usize,
     arranged: Option<(usize, Trouble)>,
     struck: bool,
+    /// UDP ports that lead to the machine.
+    ports: BTreeMap<u16, UdpSocket>,
     /// Listings still to come that leave out ids above the second.
     lag: (usize, u64),
 }
@@ -189,7 +197,7 @@ impl<S: DemoSettings> Driver for Demo<S> {
     const ORIGIN: Origin = Origin::Made;
     const HOST_KEY: HostKeySupport = HostKeySupport::Injected;
     const SECRETS: &'static [SecretFlag] = &[TOKEN];
-    const ABILITIES: Abilities<Self> = Abilities::NONE.power().list().plan();
+    const ABILITIES: Abilities<Self> = Abilities::NONE.power().list().plan().change().udp();
 
     fn normalize(&self, mut s: S, _: &Path) -> Result<S> {
         static CHANCE: AtomicU64 = AtomicU64::new(0);
@@ -387,6 +395,9 @@ impl<S: DemoSettings> World for DemoWorld<S> {
     fn struck(&self) -> bool {
         self.provider.lock().unwrap().struck
     }
+    fn changes(&self) -> Vec<String> {
+        vec!["--demo-size=small".to_owned()]
+    }
 }
 
 async fn broken<S: DemoSettings>(fault: Fault) -> Vec<&'static str> {
@@ -424,6 +435,8 @@ async fn every_broken_promise_is_caught() {
         (Fault::ListsAnyStore, "everything is listed, and can be deleted from the list"),
         (Fault::DeletesAll, "everything is listed, and can be deleted from the list"),
         (Fault::PlansByMaking, "planning changes nothing"),
+        (Fault::ChangesByMaking, "settings change in place, or what cannot is named"),
+        (Fault::KeepsPorts, "rules for UDP ports come and go"),
         (Fault::TalksInErrors, "no secret appears in any text"),
         (Fault::TalksInProgress, "no secret appears in any text"),
     ] {

@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn l9_how_far_a_clock_is_off_stands_in_an_answers_date() {
         // 2026-11-28 22:22:07.9
-        let now = OffsetDateTime::from_unix_timestamp_nanos(1795904527_900_000_000).unwrap();
+        let now = OffsetDateTime::from_unix_timestamp_nanos(1_795_904_527_900_000_000).unwrap();
         let ahead = |date| ahead(date, now);
         assert_eq!(ahead("Sat, 28 Nov 2026 22:22:07 GMT"), Some(0));
         assert_eq!(ahead("Sat, 28 Nov 2026 22:20:44 GMT"), Some(-83));
