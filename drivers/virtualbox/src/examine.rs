@@ -28,7 +28,7 @@ pub(crate) async fn examine(_: &Path, timing: &Timing) -> Vec<Finding> {
     }];
     if cfg!(target_os = "linux") {
         findings.push(module(Path::new("/dev/vboxdrv").exists(), Path::new("/sys/module/vboxdrv").exists()));
-        findings.extend(kvm(|path| machine_base::files::read_text(path, machine_base::files::SMALL).ok()));
+        findings.extend(kvm(|path| machine_base::files::read_text(path.as_ref(), machine_base::files::SMALL).ok()));
     }
     match vbox.host().await {
         Ok(host) if output::no_virtualisation(&host) => findings.push(
