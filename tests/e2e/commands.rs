@@ -79,6 +79,7 @@ fn every_command_on_a_host() {
     let set = cloud.run(&["set", "web-1", "--engine-label", "team=web"]).says(&["labels: engine reload"]);
     assert_output!(set, @"
     $ machine set web-1 --engine-label team=web
+    ! web-1: labels: engine reload
     ! web-1: record-settings … done (<TIME>)
     ! web-1: await-ssh … done (<TIME>)
     ! web-1: rotate-host-key … already so (<TIME>)
@@ -133,11 +134,10 @@ fn every_command_on_a_host() {
     insta::assert_snapshot!(switched_on(&cloud.run(&["start", "web-1"])), @"
     $ machine start web-1
     ! web-1: switch-on … done (<TIME>)
+    ! web-1: look-for-engine … already so (<TIME>)
     ! web-1: await-ssh … done (<TIME>)
     ! web-1: mount-shares … already so (<TIME>)
-    ! web-1: issue-certificates … already so (<TIME>)
-    ! web-1: write-engine-config … already so (<TIME>)
-    ! web-1: start-engine … already so (<TIME>)
+    ! web-1: await-boot … already so (<TIME>)
     ! web-1: await-engine … done (<TIME>)
     ! web-1: write-client-settings … already so (<TIME>)
     ! web-1: running
@@ -147,9 +147,7 @@ fn every_command_on_a_host() {
     ! web-1: switch-off-and-on … done (<TIME>)
     ! web-1: await-ssh … done (<TIME>)
     ! web-1: mount-shares … already so (<TIME>)
-    ! web-1: issue-certificates … already so (<TIME>)
-    ! web-1: write-engine-config … already so (<TIME>)
-    ! web-1: start-engine … already so (<TIME>)
+    ! web-1: await-boot … already so (<TIME>)
     ! web-1: await-engine … done (<TIME>)
     ! web-1: write-client-settings … already so (<TIME>)
     ! web-1: running again
