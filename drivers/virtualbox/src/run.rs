@@ -1,5 +1,7 @@
 //! The VM runs, and its ports of this computer lead to it. Main items: [`ensure`], [`reached`].
 
+use std::time::Instant;
+
 use machine_base::files::read;
 use machine_driver::{Context, Diagnostic, Kind, Result};
 use machine_guest::base_disk;
@@ -18,8 +20,9 @@ const LOG: u64 = 16 << 20;
 /// Starts the machine's VM unless it runs, and lets it go on where it is paused or saved.
 pub(crate) async fn ensure(driver: &VirtualBox, cx: &Context, s: &Settings, m: &mut Machine) -> Result<()> {
     let vbox = driver.vbox(s);
+    let end = Instant::now() + driver.timing.busy;
     let mut refused = None;
-    for _ in 0..3 {
+    loop {
         let vm = driver.settled(&vbox, cx, m).await?.ok_or_else(identity::missing)?;
         match vm.state {
             State::Running => return Ok(()),
@@ -32,17 +35,32 @@ pub(crate) async fn ensure(driver: &VirtualBox, cx: &Context, s: &Settings, m: &
                 power::off(driver, &vbox, cx, m).await?;
             }
             State::Off | State::Saved => {
+                if let Some(e) = refused {
+                    if Instant::now() >= end {
+                        return Err(e);
+                    }
+                    tokio::time::sleep(driver.timing.poll).await;
+                }
                 base_disk::present(&Files::new(cx).disk())?;
                 adapters::choose(cx, s, m).await?;
-                if vm.state == State::Off {
-                    adapters::lead(&vbox, &vm, s, m).await?;
+                // Another command may be quicker: then it runs, and is locked.
+                if vm.state == State::Off
+                    && let Err(e) = adapters::lead(&vbox, &vm, s, m).await
+                {
+                    if e.kind != Kind::Busy {
+                        return Err(e);
+                    }
+                    refused = Some(e);
+                    continue;
                 }
-                match vbox.start(&vm.uuid, s.ui_type.as_str()).await? {
+                let failure = match vbox.start(&vm.uuid, s.ui_type.as_str()).await? {
                     Ok(()) => return Ok(()),
-                    // Another command may be quicker: then it runs.
-                    Err(failure) if failure.passing() => refused = Some(failure),
-                    Err(failure) => return Err(failure.into()),
+                    Err(failure) => failure,
+                };
+                if !failure.passing() {
+                    return Err(failure.into());
                 }
+                refused = Some(failure.into());
             }
             State::Inaccessible => {
                 return Err(Diagnostic::failure("VirtualBox cannot read the VM's settings")
@@ -54,7 +72,6 @@ pub(crate) async fn ensure(driver: &VirtualBox, cx: &Context, s: &Settings, m: &
             }
         }
     }
-    Err(refused.map_or_else(|| Diagnostic::failure("the VM did not start"), Diagnostic::from))
 }
 
 /// VirtualBox has the VM's two ports. Where another program has one, VirtualBox starts the VM all the same, and says so in its
