@@ -91,17 +91,17 @@ fn the_state_file_says_what_design_says() {
 #[test]
 fn l12_a_folder_that_is_not_shared_is_told_of() {
     let bind = |folder: &str| (folder.to_owned(), "web".to_owned());
-    let binds = ["/home/me/src", "/home/me/src/deep", "/home/meadow", "/etc", "/home/me/work/a"].map(bind);
+    let binds = ["/h/me/src", "/h/me/src/deep", "/h/meadow", "/etc", "/h/me/work/a"].map(bind);
     let unshared = |shares: &[&str]| {
         let shares: Vec<Share> = shares.iter().map(|share| share.parse().unwrap()).collect();
-        state::Unshared::among(&binds, Path::new("/home/me"), &shares)
+        state::Unshared::among(&binds, Path::new("/h/me"), &shares)
     };
     let folders = |shares: &[&str]| unshared(shares).into_iter().map(|u| u.folder).collect::<Vec<_>>();
-    assert_eq!(folders(&[]), ["/home/me/src", "/home/me/src/deep", "/home/me/work/a"]);
-    assert_eq!(folders(&["/home/me/src:/home/me/src", "/home/me/work:/w"]), ["/home/me/work/a"]);
-    assert_eq!(folders(&["/home/me:/home/me"]), Vec::<String>::new());
+    assert_eq!(folders(&[]), ["/h/me/src", "/h/me/src/deep", "/h/me/work/a"]);
+    assert_eq!(folders(&["/h/me/src:/h/me/src", "/h/me/work:/w"]), ["/h/me/work/a"]);
+    assert_eq!(folders(&["/h/me:/h/me"]), Vec::<String>::new());
     let state = Forwards { unshared: unshared(&[]), ..Forwards::default() };
-    assert_eq!(state.complaint().unwrap(), "not shared with the machine: /home/me/src (web) and 2 more");
+    assert_eq!(state.complaint().unwrap(), "not shared with the machine: /h/me/src (web) and 2 more");
 }
 
 #[test]
