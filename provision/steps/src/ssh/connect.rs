@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::gate::{Gate, Heard};
 use super::login::{Login, log_in};
 use super::refusal::{nothing_in_common, refused, unreachable, via};
+use super::through::Through;
 use super::{Refusal, Target, address, openssh};
 use crate::{Diagnostic, Kind};
 
@@ -43,7 +44,7 @@ pub(crate) async fn connect(target: &Target) -> Result<Connection, Refusal> {
                 let e = e.within(format!("the jump host cannot reach {here}"));
                 if final_word { Refusal::Other(e) } else { Refusal::Unreachable(e.of(Kind::Transient)) }
             })?;
-            handshake(config, stream, gate, target, &heard).await?
+            handshake(config, Through::new(stream), gate, target, &heard).await?
         }
     };
     match tokio::time::timeout(HANDSHAKE, log_in(&mut handle, &heard, &target.user, &target.identity)).await {

@@ -17,6 +17,7 @@ mod options;
 mod refusal;
 mod session;
 mod sudo;
+mod through;
 mod trust;
 
 pub(crate) use config::{Alias, resolve_alias, resolve_jumps};

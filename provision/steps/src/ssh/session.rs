@@ -50,33 +50,41 @@ pub(crate) async fn interactive(
         None => channel.request_shell(true).await.map_err(lost)?,
     }
     let (mut from_host, to_host) = channel.split();
-    let mut code = None;
-    let mut typing = true;
-    loop {
-        tokio::select! {
-            message = from_host.wait() => match message {
-                None => break,
-                Some(ChannelMsg::Data { data }) => {
+    let typing = async {
+        while let Some(typed) = keyboard.recv().await {
+            match typed {
+                Keyboard::Bytes(bytes) => to_host.data_bytes(bytes).await?,
+                Keyboard::Resized(columns, rows) => to_host.window_change(columns, rows, 0, 0).await?,
+                Keyboard::End => break,
+            }
+        }
+        to_host.eof().await
+    };
+    let hearing = async {
+        let mut code = None;
+        while let Some(message) = from_host.wait().await {
+            match message {
+                ChannelMsg::Data { data } => {
                     out.write_all(&data).await.map_err(local)?;
                     out.flush().await.map_err(local)?;
                 }
-                Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
+                ChannelMsg::ExtendedData { data, ext: 1 } => {
                     err.write_all(&data).await.map_err(local)?;
                     err.flush().await.map_err(local)?;
                 }
-                Some(ChannelMsg::ExitStatus { exit_status }) => code = Some(exit_status),
-                Some(ChannelMsg::ExitSignal { .. }) => code = Some(255),
-                Some(_) => {}
-            },
-            typed = keyboard.recv(), if typing => match typed {
-                Some(Keyboard::Bytes(bytes)) => to_host.data_bytes(bytes).await.map_err(lost)?,
-                Some(Keyboard::Resized(columns, rows)) => to_host.window_change(columns, rows, 0, 0).await.map_err(lost)?,
-                Some(Keyboard::End) | None => {
-                    typing = false;
-                    to_host.eof().await.map_err(lost)?;
-                }
-            },
+                ChannelMsg::ExitStatus { exit_status } => code = Some(exit_status),
+                ChannelMsg::ExitSignal { .. } => code = Some(255),
+                _ => {}
+            }
         }
-    }
+        Ok::<_, Diagnostic>(code)
+    };
+    tokio::pin!(typing, hearing);
+    // Side by side: a command that answers while it reads is heard meanwhile, or neither of the two would go on. One that
+    // ends before it has read everything has ended all the same, and its code says why.
+    let code = tokio::select! {
+        code = &mut hearing => code?,
+        _ = &mut typing => hearing.await?,
+    };
     code.ok_or_else(|| Diagnostic::failure("the SSH session was lost").cause("it ended without an exit code"))
 }
