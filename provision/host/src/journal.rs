@@ -16,8 +16,8 @@ use machine_base::files;
 
 pub use self::event::{CREATE, Event, REMOVE, Stamped, StepId};
 pub use self::state::{State, Suspended, next};
+use crate::clock;
 use crate::error::{Error, Result};
-use crate::{clock, small_file};
 
 /// One machine's journal.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Journal {
 
 /// A longer journal is none of ours: an operation adds some twenty lines.
 const LONGEST: u64 = 64 << 20;
+/// What is read of its end, where the last line alone counts: more than nearly every line has.
+const PIECE: u64 = 8192;
 
 impl Journal {
     /// Reads a journal; one that is not there is empty. Changes nothing.
@@ -154,7 +156,7 @@ impl Journal {
     /// The last event, read from the file's end alone: `ls` asks this of a thousand machines. [`Event::End`] means that
     /// all is well. `None` for an empty journal.
     pub fn last(path: &Path) -> Result<Option<Stamped>> {
-        let (bytes, whole) = match small_file::read_end(path) {
+        let (bytes, whole) = match files::read_end(path, PIECE) {
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path)(error)),

@@ -12,7 +12,6 @@ pub mod name;
 pub mod paths;
 pub mod record;
 pub mod secrets;
-mod small_file;
 pub mod spec;
 pub mod ssh_key;
 pub mod store;

@@ -18,7 +18,10 @@ use crate::lock::{self, Lock, Locks};
 use crate::name::HostName;
 use crate::paths::{GONE, LOCKS, MARK, MachinePaths, NEW, StorePaths};
 use crate::record::{RECORD_VERSION, Record};
-use crate::small_file;
+
+mod list;
+
+pub use self::list::Entry;
 
 /// The version of `store.json` this program writes.
 pub const STORE_VERSION: u32 = 1;
@@ -35,15 +38,6 @@ struct Identity {
     id: String,
     #[serde(flatten)]
     unknown: Map<String, Value>,
-}
-
-/// One row of [`Store::list`].
-#[derive(Debug)]
-pub struct Entry {
-    /// The machine.
-    pub name: HostName,
-    /// Its record, or why it cannot be read.
-    pub record: Result<Record>,
 }
 
 /// Everything we remember, on disk. Cheap to open.
@@ -102,33 +96,6 @@ impl Store {
     /// A fresh set of locks: one for each operation.
     pub fn locks(&self) -> Locks {
         Locks::new(self.paths.locks())
-    }
-
-    /// Every machine's name, as people count: m1, m2, m10.
-    pub fn names(&self) -> Result<Vec<HostName>> {
-        let folder = self.paths.machines();
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read", &folder)(error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(Error::io("read", &folder))?;
-            // Hidden folders and strangers' files have names that machines cannot have, or are no folders.
-            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    /// Every machine, in the order of [`Store::names`]. A record that cannot be read is a row with its trouble.
-    pub fn list(&self) -> Result<Vec<Entry>> {
-        let names = self.names()?;
-        Ok(names.into_iter().map(|name| Entry { record: self.read(&name), name }).collect())
     }
 
     /// Says whether there is a machine of this name, readable or not. A link is none, here as in [`Store::names`]: what is
@@ -252,7 +219,7 @@ impl Store {
 
     fn read_bytes(&self, name: &HostName) -> Result<(PathBuf, Vec<u8>)> {
         let path = self.machine_paths(name).record();
-        match small_file::read(&path) {
+        match files::read(&path, files::SMALL) {
             Ok(bytes) => Ok((path, bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound && self.exists(name) => {
                 Err(damaged(name, &path, "the file is missing".into()))

@@ -86,7 +86,7 @@ pub(crate) fn run(session: &Session, args: &LsArgs) -> Result<(), CommandError> 
         return session.out.text(&names);
     }
     let lines = if args.no_probe || (args.quiet && !filter.needs_state()) {
-        store.list()?.into_iter().map(|entry| Line::remembered(&store, entry)).collect()
+        store.list_with(|entry| Line::remembered(&store, entry))?
     } else {
         let options = ListOptions { deadline: args.timeout, probe: true };
         let machines = store

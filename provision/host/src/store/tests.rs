@@ -110,6 +110,17 @@ fn everything_is_private_from_creation() {
 }
 
 #[test]
+fn many_are_listed_in_the_order_of_few() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_or_create(dir.path()).unwrap();
+    let names: Vec<String> = (1..=300).map(|index| format!("m{index}")).collect();
+    for n in &names {
+        store.create(&record(n)).unwrap();
+    }
+    assert_eq!(store.list_with(|row| row.record.unwrap().name).unwrap(), names);
+}
+
+#[test]
 fn one_broken_machine_hides_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(dir.path()).unwrap();
