@@ -1,6 +1,7 @@
 //! The program from outside: an empty home, a cleared environment, no lab.
 
 mod arrows;
+mod azure;
 mod cloud;
 mod command_failures;
 mod commands;

@@ -6,7 +6,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
-use machine_driver::{AnyDriver, Takes, Typed};
+use machine_driver::{AnyDriver, Flag, Takes, Typed};
 use machine_host::{Reference, Secret};
 use machine_provision::{GivenSecret, GivenSecrets};
 
@@ -160,6 +160,9 @@ fn words(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<Typed, CommandE
             (Some(ValueSource::EnvVariable), Some(name)) => {
                 words.variables.extend(values.into_iter().map(|value| (name.clone(), value)));
             }
+            (Some(ValueSource::DefaultValue) | None, Some(name)) if let Some(value) = other_variable(flag) => {
+                words.variables.insert(name.clone(), value);
+            }
             // The driver knows it.
             (Some(ValueSource::DefaultValue), _) if values == flag.default => {}
             _ if flag.takes == Takes::Nothing => {
@@ -169,6 +172,11 @@ fn words(driver: &dyn AnyDriver, matches: &ArgMatches) -> Result<Typed, CommandE
         }
     }
     Ok(words)
+}
+
+/// What another program's variable says of it; one that is set to nothing counts as unset here, too.
+fn other_variable(flag: &Flag) -> Option<String> {
+    flag.other_variables.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
 
 /// The driver's secrets that stand on the command line or, as references, in the config file. Variables are looked at when

@@ -173,6 +173,10 @@ impl Ask for Terminal {
         );
         self.report.suspend(|| confirm(&text)).flatten()
     }
+
+    fn attended(&self) -> bool {
+        can_ask()
+    }
 }
 
 /// Whether somebody is there who could answer.

@@ -83,6 +83,8 @@ pub struct Context {
     pub deadline: Instant,
     /// This stage may already have posted in an earlier run: search before posting again.
     pub resumed: bool,
+    /// Somebody is at a terminal who may be asked for something: never for `ls` and `status`.
+    pub attended: bool,
     /// Secret settings, resolved, by name. They stay in this type up to the place that sends them.
     pub secrets: BTreeMap<String, SecretString>,
     progress: Progress,
@@ -113,6 +115,7 @@ impl Context {
             working_dir: PathBuf::new(),
             deadline: Instant::now() + Self::PATIENCE,
             resumed: false,
+            attended: false,
             secrets: BTreeMap::new(),
             progress: Arc::new(|_| ()),
             note: None,
@@ -167,6 +170,12 @@ impl Context {
     #[must_use]
     pub fn resumed(self, resumed: bool) -> Self {
         Self { resumed, ..self }
+    }
+
+    /// Whether somebody may be asked.
+    #[must_use]
+    pub fn attended(self, attended: bool) -> Self {
+        Self { attended, ..self }
     }
 
     /// The secrets, by name.
@@ -258,6 +267,7 @@ impl Context {
             working_dir: self.working_dir.clone(),
             milliseconds_left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             resumed: self.resumed,
+            attended: self.attended,
             secrets: secrets.collect(),
         }
     }
@@ -281,6 +291,8 @@ pub struct ContextData {
     /// Of the deadline: two processes share no clock.
     milliseconds_left: u64,
     resumed: bool,
+    #[serde(default)]
+    attended: bool,
     secrets: BTreeMap<String, String>,
 }
 
@@ -299,6 +311,7 @@ impl From<ContextData> for Context {
             working_dir: data.working_dir,
             deadline: Instant::now() + Duration::from_millis(data.milliseconds_left).min(far),
             resumed: data.resumed,
+            attended: data.attended,
             secrets: secrets.collect(),
             ..Self::new(data.host_name, data.machine_id, data.store_id)
         }

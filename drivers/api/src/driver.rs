@@ -42,6 +42,8 @@ pub trait Driver: Sized + Send + Sync + 'static {
     const HOST_KEY_FLAG: Option<&'static str> = None;
     /// The flag, without prefix and dashes, by which the user names the private key to log in with.
     const KEY_FLAG: Option<&'static str> = None;
+    /// Flags, without prefix, and the variables of other programs that they are read from where their own is not set.
+    const OTHER_VARIABLES: &'static [(&'static str, &'static [&'static str])] = &[];
     /// Its secret settings. They are no fields of `Settings`: the core adds their flags, keeps a reference, resolves it
     /// and lends the value in [`Context::secrets`].
     const SECRETS: &'static [SecretFlag] = &[];

@@ -21,6 +21,9 @@ pub struct Flag {
     /// The variable it is read from where it is not typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variable: Option<String>,
+    /// Variables of other programs that hold the same, looked at after its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_variables: Vec<String>,
     /// How many values it takes.
     pub takes: Takes,
     /// What stands for the value in help.
@@ -68,6 +71,7 @@ impl Flag {
             name: arg.get_long()?.to_owned(),
             aliases: arg.get_all_aliases().unwrap_or_default().into_iter().map(str::to_owned).collect(),
             variable: arg.get_env().and_then(|name| name.to_str()).map(str::to_owned),
+            other_variables: Vec::new(),
             takes: match arg.get_action() {
                 ArgAction::Append => Takes::Many,
                 action if action.takes_values() => Takes::One,
@@ -167,7 +171,12 @@ pub(crate) fn prefixed<D: Driver>(name: &str) -> String {
 
 /// A driver's flags, as data.
 pub(crate) fn of_driver<D: Driver>() -> Vec<Flag> {
-    arguments::<D>().get_arguments().filter_map(Flag::of).collect()
+    let others = |name: &str| {
+        let known = D::OTHER_VARIABLES.iter().find(|(flag, _)| prefixed::<D>(flag) == name);
+        known.into_iter().flat_map(|(_, variables)| variables.iter().map(|&variable| variable.to_owned())).collect()
+    };
+    let with_others = |flag: Flag| Flag { other_variables: others(&flag.name), ..flag };
+    arguments::<D>().get_arguments().filter_map(Flag::of).map(with_others).collect()
 }
 
 /// Reads what the user typed. The environment of this process is not looked at: the variables are given.

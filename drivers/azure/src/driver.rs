@@ -15,7 +15,7 @@ use crate::catalog::Size;
 use crate::image::Image;
 use crate::operation::Operation;
 use crate::provider::{AZURE, TIMING};
-use crate::sign_in::{CLIENT_SECRET, SignIn, SignedIn};
+use crate::sign_in::{CLIENT_SECRET, REFRESH_TOKEN, REQUEST_TOKEN, REQUEST_URL, SignIn, SignedIn, Surroundings};
 use crate::{Settings, check, group, network, remove, vm};
 
 /// The driver. One for a process: what is shared between machines created at once (limits, connections, tokens, sizes and
@@ -34,14 +34,14 @@ impl Azure {
 
     /// For the real Azure.
     pub const fn new() -> Self {
-        Self::with_timing(TIMING)
+        Self::elsewhere(TIMING, Surroundings::HERE)
     }
 
-    /// With other times, for tests against a simulator.
-    pub const fn with_timing(timing: Timing) -> Self {
+    /// With other times and on another computer, for tests against a simulator.
+    pub const fn elsewhere(timing: Timing, surroundings: Surroundings) -> Self {
         Self {
             cloud: Cloud::new(&AZURE, timing),
-            sign_in: SignIn::new(timing),
+            sign_in: SignIn::new(timing, surroundings),
             sizes: Cache::new(),
             images: Cache::new(),
         }
@@ -123,7 +123,14 @@ impl Driver for Azure {
     const ORIGIN: Origin = Origin::Made;
     const HOST_KEY: HostKeySupport = HostKeySupport::Injected;
     const ABILITIES: Abilities<Self> = Abilities::NONE.power().list().plan();
-    const SECRETS: &'static [SecretFlag] = &[CLIENT_SECRET];
+    const SECRETS: &'static [SecretFlag] = &[CLIENT_SECRET, REQUEST_URL, REQUEST_TOKEN, REFRESH_TOKEN];
+    const OTHER_VARIABLES: &'static [(&'static str, &'static [&'static str])] = &[
+        ("subscription-id", &["ARM_SUBSCRIPTION_ID"]),
+        ("tenant-id", &["ARM_TENANT_ID"]),
+        ("client-id", &["ARM_CLIENT_ID"]),
+        ("client-certificate-path", &["ARM_CLIENT_CERTIFICATE_PATH"]),
+        ("federated-token-file", &["ARM_OIDC_TOKEN_FILE_PATH"]),
+    ];
 
     fn normalize(&self, s: Settings, working_dir: &Path) -> Result<Settings> {
         s.normalized(working_dir)

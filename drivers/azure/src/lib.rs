@@ -32,4 +32,5 @@ mod wire;
 pub use driver::{Azure, Machine, Stage, Thing};
 pub use machine_cloud::{Limits, Timing};
 pub use operation::{By, Operation};
-pub use settings::Settings;
+pub use settings::{Auth, Settings};
+pub use sign_in::Surroundings;

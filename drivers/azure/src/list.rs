@@ -13,10 +13,14 @@ use crate::wire::Tagged;
 use crate::{Azure, Settings};
 
 impl ListAll for Azure {
+    fn can_ask(&self, cx: &Context, s: &Settings) -> bool {
+        self.signed_in(cx, s).by_itself()
+    }
+
     fn account(&self, s: &Settings) -> String {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let ids = [&s.tenant_id, &s.client_id, &s.subscription_id, &s.resource_group].map(text);
-        format!("{} {}", s.arm_url, ids.join(" ").trim())
+        format!("{} {} {:?}", s.arm_url, ids.join(" ").trim(), s.auth)
     }
 
     async fn machines(&self, cx: &Context, s: &Settings) -> Result<Vec<Resource>> {

@@ -1,15 +1,23 @@
 //! Signing in: an access token for Azure Resource Manager, kept in memory only. Main type: [`SignedIn`].
 
+mod assertion;
+mod cli;
+mod device;
+mod entra;
+mod federated;
+mod managed;
+mod way;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use machine_cloud::{
-    Api, Cloud, Credential, Fault, How, Limits, Meaning, Provider, Refusal, Refused, Session, Timing, retry_after,
-};
-use machine_driver::{BoxFuture, Context, Diagnostic, ExposeSecret as _, Kind, Result, SecretFlag, SecretString};
-use serde::Deserialize;
+use machine_cloud::{Cloud, Credential, Fault, How, Limits, Provider, Session, Timing};
+use machine_driver::{BoxFuture, Context, Diagnostic, ExposeSecret as _, Result, SecretFlag, SecretString};
 use tokio::sync::Mutex;
 
+use self::entra::ENTRA;
+pub use self::way::Auth;
 use crate::arm::Arm;
 use crate::provider::TIMING;
 use crate::{Azure, Settings};
@@ -23,24 +31,60 @@ pub(crate) const CLIENT_SECRET: SecretFlag = SecretFlag {
     about: "Secret of the application to sign in as; stored nowhere in the clear",
 };
 
+/// Where a job of GitHub's gets its own token: another one for each job.
+pub(crate) const REQUEST_URL: SecretFlag = SecretFlag {
+    name: "id-token-request-url",
+    flag: "azure-id-token-request-url",
+    env: &["ACTIONS_ID_TOKEN_REQUEST_URL", "ARM_OIDC_REQUEST_URL"],
+    value_name: "URL",
+    about: "Where a job of GitHub's gets the token to sign in with",
+};
+
+/// What it asks there with.
+pub(crate) const REQUEST_TOKEN: SecretFlag = SecretFlag {
+    name: "id-token-request-token",
+    flag: "azure-id-token-request-token",
+    env: &["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ARM_OIDC_REQUEST_TOKEN"],
+    value_name: "TOKEN",
+    about: "What it asks there with",
+};
+
+/// What a person who signed in by code need not do again.
+pub(crate) const REFRESH_TOKEN: SecretFlag = SecretFlag {
+    name: "refresh-token",
+    flag: "azure-refresh-token",
+    env: &["AZURE_REFRESH_TOKEN"],
+    value_name: "TOKEN",
+    about: "What `--azure-auth device` was given the last time",
+};
+
 /// A token is good for an hour; one that ends sooner than this is not begun with.
 const ENOUGH: Duration = Duration::from_secs(300);
 
-/// Where tokens come from. What is secret is in the form that is sent, and in no text that comes back.
-static ENTRA: Provider = Provider {
-    name: "Entra ID",
-    authorize: |request, _| request,
-    judge,
-    closed_for: |headers, too_much| if too_much { retry_after(headers) } else { None },
-    unreached: "look at the network, and at AZURE_AUTHORITY_HOST if it is set",
-    limited: ENTRA_LIMITED,
-    redacted: "(secret)",
-};
+/// What of this computer has a say in who signs in.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The program `az`.
+    pub az: Cow<'static, str>,
+    /// How long it may take: it starts slowly, and may ask for a new token.
+    pub az_limit: Duration,
+    /// Whether this computer is a virtual machine at Azure.
+    pub at_azure: fn() -> bool,
+}
+
+impl Surroundings {
+    /// Those of this computer.
+    pub const HERE: Self =
+        Self { az: Cow::Borrowed(cli::PROGRAM), az_limit: Duration::from_secs(20), at_azure: managed::at_azure };
+}
 
 /// Everybody who signs in, and what they got.
 #[derive(Debug)]
 pub(crate) struct SignIn {
-    authority: Cloud,
+    entra: Cloud,
+    metadata: Cloud,
+    github: Cloud,
+    surroundings: Surroundings,
     tokens: Mutex<Vec<(String, Token)>>,
 }
 
@@ -50,19 +94,24 @@ struct Token {
     ends: Instant,
 }
 
-/// `{"token_type": "Bearer", "expires_in": 3599, "access_token": "…"}`
-#[derive(Deserialize)]
-struct Issued {
-    access_token: String,
-    #[serde(default)]
-    expires_in: u64,
+impl Token {
+    fn new(text: String, seconds: u64) -> Self {
+        Self { text: Arc::new(SecretString::from(text)), ends: Instant::now() + Duration::from_secs(seconds) }
+    }
 }
 
 impl SignIn {
-    pub(crate) const fn new(timing: Timing) -> Self {
+    pub(crate) const fn new(timing: Timing, surroundings: Surroundings) -> Self {
         // Tokens are asked for once an hour: what the subscription allows has nothing to do with it.
         let limits = Limits::Bucket { at_once: 100, each: TIMING.backoff };
-        Self { authority: Cloud::new(&ENTRA, Timing { limits, ..timing }), tokens: Mutex::const_new(Vec::new()) }
+        let timing = Timing { limits, ..timing };
+        Self {
+            entra: Cloud::new(&ENTRA, timing),
+            metadata: Cloud::new(&managed::METADATA, timing),
+            github: Cloud::new(&federated::GITHUB, timing),
+            surroundings,
+            tokens: Mutex::const_new(Vec::new()),
+        }
     }
 }
 
@@ -87,31 +136,45 @@ impl<'a> SignedIn<'a> {
         Ok(Arm { driver: self.driver, api, s: self.s })
     }
 
-    async fn issued(&self) -> Result<Token, Fault> {
-        let refused =
-            |error: Diagnostic| Fault { provider: &ENTRA, doing: String::new(), how: How::NotSignedIn(error) };
-        let given = self.cx.secret(CLIENT_SECRET.name).is_some_and(|secret| !secret.trim().is_empty());
-        let secret = self.cx.secrets.get(CLIENT_SECRET.name).filter(|_| given).ok_or_else(|| {
-            refused(
-                Diagnostic::new(Kind::Denied, "no client secret to sign in to Azure with")
-                    .hint("keep one with `machine credentials set azure`, or set AZURE_CLIENT_SECRET"),
-            )
-        })?;
-        let api: Api<'_> =
-            self.driver.sign_in.authority.api(self.cx, &self.s.authority_host, secret).map_err(refused)?;
-        let audience = format!("{}/.default", self.s.audience());
-        let text = |id: &'a Option<String>| id.as_deref().unwrap_or_default();
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", text(&self.s.client_id)),
-            ("client_secret", secret.expose_secret().trim()),
-            ("scope", &audience),
-        ];
-        let path = format!("/{}/oauth2/v2.0/token", text(&self.s.tenant_id));
-        let issued: Issued = api.post_form(("sign in to Azure", ""), &path, &form).await?;
-        let ends = Instant::now() + Duration::from_secs(issued.expires_in);
-        Ok(Token { text: Arc::new(SecretString::from(issued.access_token)), ends })
+    /// Whether that needs no person.
+    pub(crate) fn by_itself(&self) -> bool {
+        match self.way() {
+            Auth::Device => self.has(&REFRESH_TOKEN),
+            Auth::Secret | Auth::Auto => self.has(&CLIENT_SECRET),
+            Auth::Certificate | Auth::Federated | Auth::Managed => true,
+            // Whether `az` is there only trying tells.
+            Auth::Cli => self.s.auth == Auth::Cli,
+        }
     }
+
+    async fn issued(&self) -> Result<Token, Fault> {
+        match self.way() {
+            Auth::Secret | Auth::Auto => self.by_secret().await,
+            Auth::Certificate => self.by_certificate().await,
+            Auth::Federated => self.by_federation().await,
+            Auth::Managed => self.by_identity().await,
+            Auth::Cli => self.by_az().await,
+            Auth::Device => self.by_code().await,
+        }
+    }
+
+    fn secret(&self, flag: &SecretFlag) -> Option<&'a SecretString> {
+        let given = |secret: &&SecretString| !secret.expose_secret().trim().is_empty();
+        self.cx.secrets.get(flag.name).filter(given)
+    }
+
+    fn has(&self, flag: &SecretFlag) -> bool {
+        self.secret(flag).is_some()
+    }
+}
+
+/// What keeps anybody from being asked.
+fn refused(error: Diagnostic) -> Fault {
+    unsent(&ENTRA, error)
+}
+
+fn unsent(provider: &'static Provider, error: Diagnostic) -> Fault {
+    Fault { provider, doing: String::new(), how: How::NotSignedIn(error) }
 }
 
 impl Session for SignedIn<'_> {
@@ -123,7 +186,8 @@ impl Session for SignedIn<'_> {
         Box::pin(async move {
             // By one, while the others wait for it.
             let mut tokens = self.driver.sign_in.tokens.lock().await;
-            let key = format!("{} {}", self.s.authority_host, self.account);
+            let s = self.s;
+            let key = format!("{:?} {} {} {}", s.auth, s.authority_host, s.audience(), self.account);
             if let Some((_, known)) = tokens.iter().find(|(of, _)| *of == key) {
                 let same = refused.is_some_and(|refused| refused.expose_secret() == known.text.expose_secret());
                 let lasts = known.ends.saturating_duration_since(Instant::now()) > ENOUGH;
@@ -139,53 +203,3 @@ impl Session for SignedIn<'_> {
         })
     }
 }
-
-/// `{"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided. … Trace ID: …"}`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    error: String,
-    error_description: String,
-    error_codes: Vec<u64>,
-    correlation_id: String,
-}
-
-/// By Entra's own numbers.
-const NUMBERS: &[(u64, &str)] = &[
-    (
-        7_000_215,
-        "the secret is wrong: give its value, not its id (`machine credentials set azure`, or AZURE_CLIENT_SECRET)",
-    ),
-    (
-        7_000_222,
-        "the secret has expired: make a new one (`az ad app credential reset`) and `machine credentials set azure`",
-    ),
-    (700_016, "look at --azure-client-id and --azure-tenant-id: there is no such application in that tenant"),
-    (90_002, "look at --azure-tenant-id: there is no such tenant"),
-    (50_076, "sign in with a second factor (`az login`), or use an application"),
-    (53_003, "Conditional Access forbids it: ask who keeps the tenant"),
-];
-
-fn judge(refused: &Refused<'_>) -> Refusal {
-    let body: Body = serde_json::from_slice(refused.body).unwrap_or_default();
-    let first = body.error_description.split(" Trace ID").next().unwrap_or_default().trim();
-    let message = if first.is_empty() { refused.start.clone() } else { first.to_owned() };
-    let number = NUMBERS.iter().find(|(number, _)| body.error_codes.contains(number));
-    let (kind, hint) = match (refused.status, number) {
-        (429, _) => (Kind::Transient, ENTRA_LIMITED),
-        (500.. | 408, _) => (Kind::Transient, "Entra ID has trouble: see https://status.azure.com"),
-        (_, Some((_, hint))) => (Kind::Denied, *hint),
-        _ => (Kind::Denied, "look at --azure-tenant-id, --azure-client-id and the client's secret"),
-    };
-    Refusal {
-        status: refused.status,
-        code: body.error,
-        message,
-        request: body.correlation_id,
-        meaning: Meaning::Account,
-        kind,
-        hint: Some(hint.to_owned()),
-    }
-}
-
-const ENTRA_LIMITED: &str = "wait a little, then run the command again";

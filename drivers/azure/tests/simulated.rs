@@ -21,3 +21,5 @@ mod faults;
 mod kills;
 #[path = "simulated/refusals.rs"]
 mod refusals;
+#[path = "simulated/sign_in.rs"]
+mod sign_in;

@@ -9,7 +9,7 @@ use reqwest::Client;
 use secrecy::SecretString;
 
 use crate::rights::Rights;
-use crate::settings::is_loopback;
+use crate::settings::{is_link_local, is_loopback};
 use crate::{Api, Credential, Limits, Provider, RateLimiter, Timing};
 
 /// One provider in one process: what machines made at once share.
@@ -65,12 +65,13 @@ impl Cloud {
     }
 }
 
-/// One for each rule about proxies: an API on this computer is reached without one. Whatever the provider, they are made
+/// One for each rule about proxies: an API on this computer or its own link is reached without one. Whatever the provider, they are made
 /// once in a process, as reading all the certificates takes its time; what they share is connections.
 fn client(base: &str) -> Result<&'static Client> {
     static DIRECT: OnceLock<Client> = OnceLock::new();
     static BY_PROXY: OnceLock<Client> = OnceLock::new();
-    let here = reqwest::Url::parse(base).ok().and_then(|url| url.host_str().map(is_loopback)).unwrap_or(false);
+    let near = |host: &str| is_loopback(host) || is_link_local(host);
+    let here = reqwest::Url::parse(base).ok().and_then(|url| url.host_str().map(near)).unwrap_or(false);
     let slot = if here { &DIRECT } else { &BY_PROXY };
     if let Some(client) = slot.get() {
         return Ok(client);

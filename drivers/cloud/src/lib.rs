@@ -39,6 +39,6 @@ pub use json::null_as_default;
 pub use limiter::{Limits, RateLimiter, retry_after};
 pub use listing::{around, assert_unchanged, numeric_id};
 pub use provider::{Provider, Refused};
-pub use settings::{absolute_path, api_url, is_loopback, nearest, path_segment, refuse, user_data};
+pub use settings::{absolute_path, api_url, is_loopback, nearest, path_segment, read_file, refuse, user_data};
 pub use timing::Timing;
 pub use waiting::Waiting;

@@ -42,6 +42,11 @@ pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// An address that no router leads to, as that of a cloud's metadata.
+pub(crate) fn is_link_local(host: &str) -> bool {
+    host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_link_local())
+}
+
 /// A file of the user's, as it is kept in a record.
 ///
 /// # Errors
@@ -79,6 +84,18 @@ pub fn user_data(cx: &Context, user: &str, file: Option<&str>, flag: &str, limit
     };
     let own = file.map(read).transpose()?;
     cx.user_data(user, own.as_deref(), limit)
+}
+
+/// A file of the user's that a flag names; `what` is in it.
+///
+/// # Errors
+/// It cannot be read, or is too long to be that.
+pub fn read_file(path: &str, what: &str, flag: &str) -> Result<Vec<u8>> {
+    machine_base::files::read(Path::new(path), machine_base::files::SMALL).map_err(|e| {
+        Diagnostic::new(Kind::Usage, format!("cannot read {what} \"{path}\""))
+            .caused_by(&e)
+            .hint(format!("name the file with {flag}"))
+    })
 }
 
 /// Those with the longest common start, at most eight, in their own order.

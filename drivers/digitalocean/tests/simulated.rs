@@ -2,9 +2,12 @@
 //! known to do on a bad day. Every exchange is held against the vendor's document where that is at hand.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../../../tests/src/simulators/mod.rs"]
+#[path = "../../../tests/src/simulators/digitalocean/mod.rs"]
 #[expect(dead_code, unreachable_pub, reason = "the harness uses more of it")]
-mod simulators;
+mod digitalocean;
+#[path = "../../../tests/src/simulators/frame/mod.rs"]
+#[expect(dead_code, unreachable_pub, reason = "the harness uses more of it")]
+mod frame;
 
 #[path = "simulated/cases.rs"]
 mod cases;

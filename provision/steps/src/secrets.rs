@@ -261,10 +261,10 @@ impl Secrets {
     }
 }
 
-/// What a driver's secret is called in the keyring: like the driver, and where there are several also like the secret.
+/// What a driver's secret is called in the keyring: the first one like the driver, further ones also like the secret.
 fn credential_name(driver: &Description, note: &SecretNote) -> Result<CredentialName> {
-    Ok(match driver.secrets.as_slice() {
-        [_] => driver.name.parse()?,
+    Ok(match driver.secrets.first() {
+        Some(first) if first.name == note.name => driver.name.parse()?,
         _ => format!("{}/{}", driver.name, note.name).parse()?,
     })
 }

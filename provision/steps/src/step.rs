@@ -193,6 +193,7 @@ impl<'w> Context<'w> {
             .folders(folders)
             .debian_mirror(self.world.build.debian_mirror.as_ref().map(ToString::to_string))
             .resumed(resumed)
+            .attended(asking == Asking::Allowed && self.world.ask.attended())
             .secrets(secrets)
             .on_progress(Arc::new(move |text| {
                 events(Event::Progress {

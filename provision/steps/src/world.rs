@@ -32,6 +32,9 @@ pub struct HostKeyQuestion {
 pub trait Ask: Send + Sync {
     /// Whether the user vouches for a host key they can see.
     fn trust_host_key(&self, question: &HostKeyQuestion) -> Option<bool>;
+
+    /// Whether anybody is there.
+    fn attended(&self) -> bool;
 }
 
 /// Files of the user's that we look at (never without being asked, except known_hosts and the docker config folder).

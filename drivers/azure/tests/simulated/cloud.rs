@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use machine_driver::InProcess;
-use machine_driver_azure::{Azure, Limits, Timing};
+use machine_driver_azure::{Azure, Limits, Surroundings, Timing};
 
 use crate::azure::{self as simulated, CLIENT, SUBSCRIPTION, Simulator, TENANT};
 use crate::frame::{Contract, Nothing, SimulatedCore};
@@ -42,7 +42,12 @@ pub(crate) fn simulator() -> Simulator {
 }
 
 pub(crate) fn driver() -> Arc<InProcess<Azure>> {
-    Arc::new(InProcess::new(Azure::with_timing(FAST)))
+    Arc::new(InProcess::new(driver_with(FAST)))
+}
+
+/// On a computer without `az` that is none of Azure's.
+pub(crate) fn driver_with(timing: Timing) -> Azure {
+    Azure::elsewhere(timing, Surroundings { az: "/nowhere/az".into(), at_azure: || false, ..Surroundings::HERE })
 }
 
 /// Flags that lead to this simulator.

@@ -10,7 +10,7 @@ use machine_driver::{AnyDriver, BoxFuture, InProcess};
 use machine_driver_azure::Azure;
 
 use crate::azure::Simulator;
-use crate::cloud::{FAST, SECRET, assert_contract, flags_of, simulator};
+use crate::cloud::{FAST, SECRET, assert_contract, driver_with, flags_of, simulator};
 use crate::frame::{Fault, Trouble as Simulated};
 
 struct Cloud {
@@ -42,7 +42,7 @@ impl Drop for Cloud {
 
 impl World for Cloud {
     fn driver(&self) -> Box<dyn AnyDriver> {
-        Box::new(InProcess::new(Azure::with_timing(FAST)))
+        Box::new(InProcess::new(driver_with(FAST)))
     }
     fn arguments(&self) -> Vec<String> {
         flags_of(&self.simulator, self.flags).split_whitespace().map(str::to_owned).collect()

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use machine_driver::{InProcess, Kind, Power, Stop, Stores};
-use machine_driver_azure::{Azure, Limits, Timing};
+use machine_driver_azure::{Limits, Timing};
 use serde_json::json;
 
 use crate::azure::{SUBSCRIPTION, Style};
-use crate::cloud::{FAST, TOKEN, another, assert_contract, contract, core_at, new_core, simulator};
+use crate::cloud::{FAST, TOKEN, another, assert_contract, contract, core_at, driver_with, new_core, simulator};
 use crate::frame::{Fault, Trouble, shown};
 
 /// One of the user's.
@@ -316,7 +316,7 @@ async fn twenty_at_once_stay_within_the_limits() {
             patience: Duration::from_secs(120),
             ..FAST
         };
-        let driver = Arc::new(InProcess::new(Azure::with_timing(timing)));
+        let driver = Arc::new(InProcess::new(driver_with(timing)));
         let lives: Vec<_> = (1..=20)
             .map(|number| {
                 let mut core =

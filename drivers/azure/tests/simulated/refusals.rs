@@ -92,8 +92,13 @@ fn flags_that_cannot_work_are_refused_at_once() {
 
 #[tokio::test]
 async fn a_wrong_secret_or_none_is_denied_before_anything_is_made() {
-    for (secret, why) in [("", "no client secret"), ("wrong", "AADSTS7000215: Invalid client secret provided.")] {
-        let mut core = new_core("");
+    let cases = [
+        ("--azure-auth secret", "", "no client secret"),
+        ("", "", "nothing to sign in to Azure with"),
+        ("", "wrong", "AADSTS7000215: Invalid client secret provided."),
+    ];
+    for (flags, secret, why) in cases {
+        let mut core = new_core(flags);
         let _ = core.secrets.insert("client-secret".to_owned(), secret.to_owned());
         let error = core.create().await.unwrap_err();
         assert_eq!(error.kind, Kind::Denied);

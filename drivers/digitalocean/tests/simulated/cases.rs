@@ -10,8 +10,8 @@ use machine_driver_digitalocean::DigitalOcean;
 use serde_json::json;
 
 use crate::cloud::{Core, FAST, assert_contract, contract, core_at, new_core, simulator};
-use crate::simulators::digitalocean::Simulator;
-use crate::simulators::frame::{Fault, Trouble, shown};
+use crate::digitalocean::Simulator;
+use crate::frame::{Fault, Trouble, shown};
 
 const EVERYTHING: &str = "--digitalocean-firewall 80 --digitalocean-reserved-ip new \
     --digitalocean-project 00000000-0000-4000-8000-0000000000e1 \

@@ -7,8 +7,8 @@ use std::time::Duration;
 use machine_driver::InProcess;
 use machine_driver_digitalocean::{DigitalOcean, Limits, Timing};
 
-use crate::simulators::digitalocean::{self as simulated, Simulator};
-use crate::simulators::frame::{Contract, Nothing, SimulatedCore};
+use crate::digitalocean::{self as simulated, Simulator};
+use crate::frame::{Contract, Nothing, SimulatedCore};
 
 /// Told from everything else that could be in a text.
 pub(crate) const TOKEN: &str = "dop_v1_5ecre7f00d5ecre7f00d";

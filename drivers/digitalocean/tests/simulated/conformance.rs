@@ -10,8 +10,8 @@ use machine_driver::{AnyDriver, BoxFuture, InProcess};
 use machine_driver_digitalocean::DigitalOcean;
 
 use crate::cloud::{FAST, TOKEN, assert_contract, simulator};
-use crate::simulators::digitalocean::Simulator;
-use crate::simulators::frame::{Fault, Trouble as Simulated};
+use crate::digitalocean::Simulator;
+use crate::frame::{Fault, Trouble as Simulated};
 
 struct Cloud {
     simulator: Simulator,

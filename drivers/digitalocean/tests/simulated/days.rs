@@ -8,7 +8,7 @@ use machine_driver_digitalocean::{DigitalOcean, Limits, Timing};
 use serde_json::json;
 
 use crate::cloud::{FAST, assert_contract, contract, core_at, new_core, simulator};
-use crate::simulators::frame::{Fault, Trouble, shown};
+use crate::frame::{Fault, Trouble, shown};
 
 #[tokio::test]
 async fn everything_may_be_late() {

@@ -3,8 +3,8 @@
 use machine_driver::Kind;
 
 use crate::cloud::{Core, TOKEN, assert_contract, new_core};
-use crate::simulators::digitalocean::DigitalOcean;
-use crate::simulators::frame::{Call, Fault, Matrix, Refusal, Trouble, shown};
+use crate::digitalocean::DigitalOcean;
+use crate::frame::{Call, Fault, Matrix, Refusal, Trouble, shown};
 
 const FLAGS: &str = "--digitalocean-firewall 80 --digitalocean-reserved-ip new \
     --digitalocean-project 00000000-0000-4000-8000-0000000000e1";

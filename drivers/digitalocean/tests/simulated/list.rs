@@ -7,7 +7,7 @@ use machine_driver_digitalocean::{DigitalOcean, Timing};
 use serde_json::json;
 
 use crate::cloud::{Core, FAST, assert_contract, core_at, new_core, simulator};
-use crate::simulators::frame::{Fault, STORE, Trouble, shown};
+use crate::frame::{Fault, STORE, Trouble, shown};
 
 const AROUND: &str = "--digitalocean-firewall 80 --digitalocean-reserved-ip new";
 const OTHER_STORE: &str = "00000000-0000-4000-8000-00000000000b";

@@ -133,6 +133,9 @@ impl Ask for Nobody {
     fn trust_host_key(&self, _: &HostKeyQuestion) -> Option<bool> {
         None
     }
+    fn attended(&self) -> bool {
+        false
+    }
 }
 
 /// A computer of its own: a store, a provider, and a program that can be started any number of times.

@@ -142,10 +142,10 @@ fn the_record_gets_references_only() {
 #[test]
 fn several_secrets_of_one_driver_have_names_of_their_own() {
     let mut two = driver();
-    let name = |driver: &Description| credential_name(driver, &driver.secrets[0]).unwrap().to_string();
-    assert_eq!(name(&two), "cloud");
+    let name = |driver: &Description, n: usize| credential_name(driver, &driver.secrets[n]).unwrap().to_string();
+    assert_eq!(name(&two, 0), "cloud");
     two.secrets.push(SecretNote { name: "other".into(), ..two.secrets[0].clone() });
-    assert_eq!(name(&two), "cloud/access-token");
+    assert_eq!((name(&two, 0), name(&two, 1)), ("cloud".to_owned(), "cloud/other".to_owned()));
 }
 
 #[test]

@@ -52,6 +52,16 @@ pub struct Behaviour {
     pub each_second: f64,
     /// Seconds that a token is good for.
     pub token_seconds: u64,
+    /// A token of another identity provider's that the application trusts; empty: none.
+    pub federated: String,
+    /// So many requests for a machine's own identity come too early.
+    pub identity_late: u32,
+    /// The machine has none.
+    pub no_identity: bool,
+    /// What a person's code is answered with, one after the other, until it is good.
+    pub device_words: Vec<String>,
+    /// Seconds that a person has to enter it.
+    pub device_seconds: u64,
     /// State of the subscription.
     pub state: String,
     /// Registration of what it is made of.
@@ -97,6 +107,11 @@ impl Default for Behaviour {
             at_once: 1e9,
             each_second: 1e9,
             token_seconds: 3599,
+            federated: String::new(),
+            identity_late: 0,
+            no_identity: false,
+            device_words: Vec::new(),
+            device_seconds: 900,
             state: "Enabled".to_owned(),
             registration: "Registered".to_owned(),
             no_debian: false,

@@ -3,8 +3,9 @@
 //!
 //! `things.rs`: what exists; `routes.rs` and `rights.rs`: who may ask for what; `making.rs`: what a PUT makes, and what it is refused
 //! for; `operations.rs`: what goes on after an answer; `deleting.rs`, `machines.rs`, `lists.rs`; `catalog.rs`: what is on offer;
-//! `entra.rs`: tokens; `behaviour.rs`: how it behaves. It is no kinder than the vendor's documents.
+//! `entra.rs` and `assertion.rs`: tokens; `behaviour.rs`: how it behaves. It is no kinder than the vendor's documents.
 
+mod assertion;
 mod behaviour;
 mod catalog;
 mod deleting;
@@ -23,7 +24,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+pub use self::assertion::Certificate;
 pub use self::behaviour::{Behaviour, Style};
+pub use self::entra::REQUEST_TOKEN;
 pub use self::things::{Subscription, Thing};
 use super::frame::{self, Answer, Backing, Contract, Exchange, Paths, Provider, Request, Shared, merged};
 
@@ -41,6 +44,7 @@ pub const CLIENT: &str = "00000000-0000-4000-8000-0000000000a3";
 #[derive(Debug)]
 pub struct Azure {
     secret: String,
+    certificate: Option<Certificate>,
     tokens: entra::Tokens,
     subscription: Subscription,
     behaviour: Behaviour,
@@ -90,10 +94,21 @@ impl Provider for Azure {
         for (_, value) in exchange.headers.iter_mut().filter(|(name, _)| name == "authorization") {
             "(a secret)".clone_into(value);
         }
-        for pointer in ["/client_secret", "/client_assertion", "/properties/osProfile/customData"] {
+        let sent = [
+            "/client_secret",
+            "/client_assertion",
+            "/refresh_token",
+            "/device_code",
+            "/properties/osProfile/customData",
+        ];
+        for pointer in sent {
             hide(&mut exchange.request, pointer);
         }
-        hide(&mut exchange.answer, "/access_token");
+        for pointer in ["/access_token", "/refresh_token", "/device_code", "/value"] {
+            if exchange.answer.pointer(pointer).is_some_and(Value::is_string) {
+                hide(&mut exchange.answer, pointer);
+            }
+        }
         // What is arranged to go wrong there has the form of Resource Manager.
         if exchange.path.contains("/oauth2/") && exchange.answer["error"].is_object() {
             exchange.answer = Value::Null;
@@ -115,6 +130,7 @@ impl Simulator {
     pub fn start_azure(secret: &str, backing: impl Backing + 'static) -> Self {
         let provider = Azure {
             secret: secret.to_owned(),
+            certificate: None,
             tokens: entra::Tokens::default(),
             subscription: Subscription::default(),
             behaviour: Behaviour::default(),
@@ -134,6 +150,16 @@ impl Simulator {
         self.provider(|provider| look(&mut provider.subscription))
     }
 
+    /// Registers a certificate with the application.
+    pub fn register(&self, certificate: Certificate) {
+        self.provider(|provider| provider.certificate = Some(certificate));
+    }
+
+    /// A token for whoever has signed in elsewhere.
+    pub fn token(&self) -> String {
+        self.provider(|provider| provider.tokens.give())
+    }
+
     /// Every token that was given out ends now.
     pub fn expire_tokens(&self) {
         self.provider(|provider| provider.tokens.expire());
@@ -150,6 +176,12 @@ pub fn contract(below: &Path) -> Option<Contract> {
     let contract = Contract::find(below, "azure", Paths::IgnoringCase)?;
     // A `nextLink` is Azure's own, and has what no document speaks of.
     let mend = |document: &mut Value| {
+        // GitHub's is not among them.
+        let text = json!({ "required": true, "schema": { "type": "string" } });
+        let github = json!({ "method": "GET", "path": "/github/token", "query": { "audience": text }, "responses": { "default": {} } });
+        if let Some(operations) = document["operations"].as_array_mut() {
+            operations.push(github);
+        }
         for operation in document["operations"].as_array_mut().into_iter().flatten() {
             let text = json!({ "required": false, "schema": { "type": "string" } });
             if operation["method"] == "GET" && operation["query"].is_object() {

@@ -12,8 +12,12 @@ use super::{Azure, SUBSCRIPTION, catalog, deleting, entra, lists, machines, maki
 pub(super) fn answer(shared: &Arc<Shared<Azure>>, request: &Request) -> Answer {
     let mut state = shared.lock();
     let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
-    if let ["oauth2", "v2.0", "token"] = segments.get(1..).unwrap_or_default() {
-        return entra::token(&mut state, segments[0], request);
+    match segments.as_slice() {
+        [tenant, "oauth2", "v2.0", "token"] => return entra::token(&mut state, tenant, request),
+        [tenant, "oauth2", "v2.0", "devicecode"] => return entra::device_code(&state, tenant, request),
+        ["metadata", "identity", "oauth2", "token"] => return entra::identity(&mut state, request),
+        ["github", "token"] => return entra::github(&state, request),
+        _ => {}
     }
     if let Err(word) = state.tokens.accept(request.bearer()) {
         return Azure::refusal(401, word, "The access token is missing, invalid or has ended.");

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use machine_driver::{
-    AnyDriver, Context, Diagnostic, Folders, HostKeyPair, Plan, Resource, Result, SecretString, Status, Stop, Stores,
-    Typed,
+    AnyDriver, Context, Diagnostic, ExposeSecret as _, Folders, HostKeyPair, Plan, Resource, Result, SecretString,
+    Status, Stop, Stores, Typed,
 };
 use serde_json::{Value, json};
 
@@ -31,6 +31,10 @@ pub struct SimulatedCore<P: Provider> {
     pub machine: Value,
     /// The next stage may have posted in an earlier run.
     pub resumed: bool,
+    /// Somebody is at a terminal.
+    pub attended: bool,
+    /// What the driver had kept, by name.
+    pub kept: Arc<Mutex<BTreeMap<String, String>>>,
     /// Secret settings by name.
     pub secrets: BTreeMap<String, String>,
     /// Every line of progress.
@@ -65,6 +69,8 @@ impl<P: Provider> SimulatedCore<P> {
             settings,
             machine: json!({}),
             resumed: false,
+            attended: false,
+            kept: Arc::default(),
             secrets: secrets.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
             said: Arc::default(),
             saved: Arc::new(Mutex::new(json!({}))),
@@ -81,6 +87,7 @@ impl<P: Provider> SimulatedCore<P> {
     /// What the driver is lent.
     pub fn context(&self) -> Context {
         let (said, saved, folder) = (Arc::clone(&self.said), Arc::clone(&self.saved), self.folder.path().to_owned());
+        let kept = Arc::clone(&self.kept);
         // Differs from machine to machine, as real ones do.
         let tail = format!("{:0>43}", self.id.replace('-', ""));
         let host_key = HostKeyPair { private: "PRIVATE\n".to_owned(), public: "ssh-ed25519 AAAA".to_owned() };
@@ -89,8 +96,14 @@ impl<P: Provider> SimulatedCore<P> {
             .keys(format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{tail} machine"), Some(host_key))
             .folders(Folders::all(&folder))
             .resumed(self.resumed)
+            .attended(self.attended)
             .secrets(secrets.collect())
             .on_progress(Arc::new(move |line| said.lock().expect("nobody panics with it").push(line.to_owned())))
+            .on_keep_secret(Arc::new(move |name, secret| {
+                let text = secret.expose_secret().to_owned();
+                let _ = kept.lock().expect("nobody panics with it").insert(name.to_owned(), text);
+                Box::pin(async { Ok(()) })
+            }))
             .on_save(Arc::new(move |machine| {
                 machine.clone_into(&mut saved.lock().expect("nobody panics with it"));
                 Ok(())
