@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use machine_driver::{Context, Folders, HostKeyPair};
@@ -11,6 +10,8 @@ use machine_guest::{Arch, Disk, Disks, Network, Seed, Source, USER, overlay};
 use machine_tests::{Env, Lab, skipped, until};
 use tempfile::TempDir;
 
+/// Packages come from an archive that may be slow.
+const BUILD: Duration = Duration::from_secs(1800);
 /// An emulated guest on a busy computer.
 const BOOT: Duration = Duration::from_secs(400);
 const DISK: u64 = 10 << 30;
@@ -26,9 +27,10 @@ fn disk() -> Option<Disk> {
         skipped(&error.message);
         return None;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let silent: machine_driver::Progress = Arc::new(|_| ());
-    Some(runtime.block_on(disks.prepare(&Source::Default, Arch::Amd64, &silent, None)).unwrap())
+    let mut env = Env::new();
+    env.use_cache(&Lab::shared_cache());
+    env.machine(&["image", "build", "--if-missing"]).deadline(BUILD).run().success();
+    Some(disks.kept(&Source::Default, Arch::Amd64).unwrap().expect("it was built"))
 }
 
 /// How a guest is given its disks.
@@ -210,10 +212,22 @@ fn l2_a_disk_that_is_there_is_not_built_again() {
 fn our_own_disk_is_what_its_seed_says() {
     let Some(disk) = disk() else { return };
     assert!(!disk.cloud_init && disk.arch == Arch::Amd64);
+    let engine = disk.engine.as_ref().expect("the default engine is in it");
     let mut guest = Guest::start(&disk, &Hardware::Direct);
     let took = guest.await_ssh();
     println!("SSH after {took:?}");
     is_what_its_seed_says(&guest);
+    p4_its_engine_lies_there_as_an_upload_leaves_it(&guest, &engine.digest);
+}
+
+/// Its files are held against their sums by every `upload-engine` of a VM; see `qemu.rs`.
+fn p4_its_engine_lies_there_as_an_upload_leaves_it(guest: &Guest, digest: &str) {
+    let folder = format!("/opt/machine/engine/{digest}");
+    let odd = format!("find {folder} ! -type l '(' ! -user root -o ! -group root -o -perm /022 -o ! -perm -444 ')'");
+    let shown =
+        guest.run(&format!("stat -c '%a %U:%G' /opt/machine /opt/machine/engine {folder}; sudo {odd}; ls {folder}"));
+    assert_eq!(shown, "755 root:root\n755 root:root\n755 root:root\nbin\niptables\nlib\nmanifest.json");
+    assert_eq!(guest.run("ls /opt/machine /opt/machine/engine | grep -v :"), format!("engine\n\n{digest}"));
 }
 
 #[test]

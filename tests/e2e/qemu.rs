@@ -112,6 +112,7 @@ fn a_vm_whose_create_is_killed_twice_is_one_vm_with_one_engine() {
     let share = format!("{}:/srv/shared", shared.parent().unwrap().display());
     let create = ["create", "dev", "--qemu-share", &share];
     let mut qemus = Vec::new();
+    let mut told = String::new();
     for (step, span) in [("await-ssh", 5), ("upload-engine", 30)] {
         let mut running = vms.machine(&create).spawn();
         assert!(running.wait_for_or_end(&format!("dev: {step}: "), GUEST), "it ended before {step}");
@@ -119,8 +120,13 @@ fn a_vm_whose_create_is_killed_twice_is_one_vm_with_one_engine() {
         let killed = running.kill();
         assert_eq!(killed.signal, Some(9), "{killed}");
         qemus.push(vms.one_qemu());
+        told += &killed.stderr;
     }
-    vms.machine(&create).run().success().says(&["dev: ready"]);
+    let created = vms.machine(&create).run().success().says(&["dev: ready"]);
+    told += &created.stderr;
+    // P4: the disk carries the engine, and nothing is sent.
+    assert!(told.contains("dev: upload-engine … already so ("), "{told}");
+    assert!(!told.contains("dev: upload-engine … done ("), "{told}");
     qemus.push(vms.one_qemu());
     assert!(qemus.iter().all(|pid| *pid == qemus[0]), "the first QEMU is the only one there ever was: {qemus:?}");
     assert_eq!(vms.processes().len(), 2, "QEMU and one watcher: {:?}", vms.processes());

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::json::to_value;
-use crate::{BoxFuture, Result};
+use crate::{BoxFuture, EngineArchive, Result};
 
 /// A one-line note of progress for whoever watches.
 pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
@@ -77,6 +77,8 @@ pub struct Context {
     pub data_dir: PathBuf,
     /// Where Debian's packages come from on this computer, if somebody said so; for guest disks that are built here.
     pub debian_mirror: Option<String>,
+    /// The engine that a guest disk of everybody's shall hold, where one has to be built for this machine.
+    pub engine: Option<EngineArchive>,
     /// Files of the user's are relative to this.
     pub working_dir: PathBuf,
     /// When to give up: no wait outlasts it.
@@ -112,6 +114,7 @@ impl Context {
             cache_dir: PathBuf::new(),
             data_dir: PathBuf::new(),
             debian_mirror: None,
+            engine: None,
             working_dir: PathBuf::new(),
             deadline: Instant::now() + Self::PATIENCE,
             resumed: false,
@@ -158,6 +161,12 @@ impl Context {
     #[must_use]
     pub fn debian_mirror(self, debian_mirror: Option<String>) -> Self {
         Self { debian_mirror, ..self }
+    }
+
+    /// The engine for a disk that is built now.
+    #[must_use]
+    pub fn engine(self, engine: Option<EngineArchive>) -> Self {
+        Self { engine, ..self }
     }
 
     /// When to give up.
@@ -264,6 +273,7 @@ impl Context {
             cache_dir: self.cache_dir.clone(),
             data_dir: self.data_dir.clone(),
             debian_mirror: self.debian_mirror.clone(),
+            engine: self.engine.clone(),
             working_dir: self.working_dir.clone(),
             milliseconds_left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             resumed: self.resumed,
@@ -287,6 +297,8 @@ pub struct ContextData {
     cache_dir: PathBuf,
     data_dir: PathBuf,
     debian_mirror: Option<String>,
+    #[serde(default)]
+    engine: Option<EngineArchive>,
     working_dir: PathBuf,
     /// Of the deadline: two processes share no clock.
     milliseconds_left: u64,
@@ -308,6 +320,7 @@ impl From<ContextData> for Context {
             cache_dir: data.cache_dir,
             data_dir: data.data_dir,
             debian_mirror: data.debian_mirror,
+            engine: data.engine,
             working_dir: data.working_dir,
             deadline: Instant::now() + Duration::from_millis(data.milliseconds_left).min(far),
             resumed: data.resumed,

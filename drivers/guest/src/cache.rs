@@ -12,7 +12,7 @@ use machine_driver::{Diagnostic, Kind, Result};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{Arch, Disk, Format, Kernel, files};
+use crate::{Arch, Disk, EngineInside, Format, Kernel, files};
 
 const MANIFEST: &str = "disk.json";
 
@@ -52,6 +52,8 @@ pub(crate) struct Manifest {
     pub(crate) arch: Arch,
     pub(crate) source: String,
     pub(crate) verified: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<EngineInside>,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) made: OffsetDateTime,
 }
@@ -83,6 +85,7 @@ impl Manifest {
             arch: self.arch,
             source: self.source,
             verified: self.verified,
+            engine: self.engine,
             made: self.made,
         }
     }

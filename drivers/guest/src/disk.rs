@@ -34,8 +34,19 @@ pub struct Disk {
     pub source: String,
     /// What was checked, for people.
     pub verified: String,
+    /// The engine that lies in it, in our own disks.
+    pub engine: Option<EngineInside>,
     /// When it came into the cache.
     pub made: OffsetDateTime,
+}
+
+/// An engine that a disk holds from the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInside {
+    /// The bundle's.
+    pub digest: String,
+    /// For people.
+    pub name: String,
 }
 
 /// The layout of a disk's file.
@@ -135,6 +146,7 @@ pub(crate) mod tests {
             arch: Arch::Amd64,
             source: "test".to_owned(),
             verified: "none".to_owned(),
+            engine: None,
             made: OffsetDateTime::UNIX_EPOCH,
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use machine_base::content::Workspace;
 use machine_base::{Checksum, FileLock, LockError, blocking};
-use machine_driver::{Diagnostic, Kind, Progress, Result};
+use machine_driver::{Diagnostic, EngineArchive, Kind, Progress, Result};
 use time::OffsetDateTime;
 
 use crate::cache::{Cache, Download, Manifest, sha256};
@@ -22,19 +22,27 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 pub struct Disks {
     cache: Cache,
     mirror: Option<String>,
+    engine: Option<EngineArchive>,
 }
 
 impl Disks {
     /// The disks below `cache_dir`, which is made when first written to.
     #[must_use]
     pub fn new(cache_dir: &Path) -> Self {
-        Self { cache: Cache::new(cache_dir.join("disks")), mirror: None }
+        Self { cache: Cache::new(cache_dir.join("disks")), mirror: None, engine: None }
     }
 
     /// Takes Debian packages from this mirror (`MACHINE_DEBIAN_MIRROR`), instead of where this computer's apt does.
     #[must_use]
     pub fn with_mirror(mut self, mirror: Option<String>) -> Self {
         self.mirror = mirror;
+        self
+    }
+
+    /// Puts this engine into the disks that are built. Any other disk of ours will still do.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Option<EngineArchive>) -> Self {
+        self.engine = engine;
         self
     }
 
@@ -74,7 +82,7 @@ impl Disks {
         if let Some(known) = self.cache.known(&key) {
             return Ok(known);
         }
-        self.make(source, arch, &key, progress, deadline, None).await
+        self.make(source, arch, &key, progress, deadline, &|_| true).await
     }
 
     /// What [`Disks::prepare`] would find without making anything.
@@ -104,14 +112,31 @@ impl Disks {
         })
     }
 
-    /// Rebuilds our own disk from Debian packages, even if there is one.
+    /// Whether the engine in it is the one for disks that are built; or both are none.
+    #[must_use]
+    pub fn holds_the_engine(&self, disk: &Disk) -> bool {
+        disk.engine.as_ref().map(|inside| &inside.digest) == self.engine.as_ref().map(|wanted| &wanted.digest)
+    }
+
+    /// Rebuilds our own disk from Debian packages, even if there is one. `if_missing`: unless there is one with the engine that
+    /// it would get.
     ///
     /// # Errors
     /// As [`Disks::prepare`].
-    pub async fn build(&self, suite: &str, arch: Arch, progress: &Progress, deadline: Option<Instant>) -> Result<Disk> {
+    pub async fn build(
+        &self,
+        suite: &str,
+        arch: Arch,
+        if_missing: bool,
+        progress: &Progress,
+        deadline: Option<Instant>,
+    ) -> Result<Disk> {
         let source = Source::Build { suite: suite.to_owned() };
         let key = key(&source, arch)?;
-        self.make(&source, arch, &key, progress, deadline, Some(OffsetDateTime::now_utc())).await
+        let asked = OffsetDateTime::now_utc();
+        // What another process has made since then is new enough.
+        let enough = |known: &Disk| self.holds_the_engine(known) && (if_missing || known.made > asked);
+        self.make(&source, arch, &key, progress, deadline, &enough).await
     }
 
     /// Refuses what cannot be built here, also where there is one already: before [`Disks::build`].
@@ -176,7 +201,7 @@ impl Disks {
         self.cache.remove(disk)
     }
 
-    /// `since`: when the caller asked for a new one; what another process made after that is new enough.
+    /// `enough`: which of those that another process made meanwhile will do.
     async fn make(
         &self,
         source: &Source,
@@ -184,17 +209,18 @@ impl Disks {
         key: &str,
         progress: &Progress,
         deadline: Option<Instant>,
-        since: Option<OffsetDateTime>,
+        enough: &(dyn Fn(&Disk) -> bool + Sync),
     ) -> Result<Disk> {
         let _lock = self.lock(source, key, progress, deadline).await?;
         if let Some(known) = self.cache.known(key)
-            && since.is_none_or(|since| known.made > since)
+            && enough(&known)
         {
             return Ok(known);
         }
         let disk = match source {
             Source::Default | Source::Build { .. } => {
-                build::build(&self.cache, suite(source), arch, self.mirror.as_deref(), progress, deadline).await?
+                let made_of = build::MadeOf { suite: suite(source), arch, engine: self.engine.as_ref() };
+                build::build(&self.cache, made_of, self.mirror.as_deref(), progress, deadline).await?
             }
             Source::Path { path, checksum } => {
                 progress(&format!("copy {}", path.display()));
@@ -329,6 +355,7 @@ fn finish(cache: &Cache, work: &Workspace, file: &Path, source: String, verified
         arch,
         source,
         verified,
+        engine: None,
         made: OffsetDateTime::now_utc(),
     };
     cache.publish(work, &manifest)
@@ -374,3 +401,6 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
+
+#[cfg(test)]
+mod tests;

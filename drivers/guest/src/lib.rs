@@ -26,7 +26,7 @@ mod vdi;
 
 pub use cache::Download;
 pub use cidr::Cidr;
-pub use disk::{Disk, Format, Kernel, USER, overlay, size_of};
+pub use disk::{Disk, EngineInside, Format, Kernel, USER, overlay, size_of};
 pub use disks::Disks;
 pub use machine_base::Arch;
 pub use seed::{Interface, Network, Seed, Share, ShareKind};

@@ -133,7 +133,7 @@ impl VmSettings {
     /// The disks in the cache, and how more are made.
     #[must_use]
     pub fn disks(&self, cx: &Context) -> Disks {
-        Disks::new(&cx.cache_dir).with_mirror(self.mirror(cx))
+        Disks::new(&cx.cache_dir).with_mirror(self.mirror(cx)).with_engine(cx.engine.clone())
     }
 
     /// Where Debian's packages come from: what was typed, else what is so on this computer.

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use machine_engine::{Arch, Bundle, Progress, Source, default_source, prepare};
+use machine_driver::EngineArchive;
+use machine_engine::{Arch, Bundle, Manifest, Progress, Source, default_source, layout, prepare};
 use machine_host::spec::Foreign;
+use machine_templates::remote::sums;
 
 use crate::step::Context;
 use crate::{Diagnostic, Event, Kind, Result};
@@ -77,6 +79,24 @@ pub(crate) fn check_source(cx: &Context<'_>) -> Result<()> {
 
 fn absolute(cx: &Context<'_>, path: &std::path::Path) -> PathBuf {
     cx.world.working_dir.join(path)
+}
+
+/// A bundle as it comes into a guest disk: where and as `upload-engine` would leave it.
+#[must_use]
+pub fn for_disk(bundle: &Bundle) -> EngineArchive {
+    let manifest = &bundle.manifest;
+    EngineArchive {
+        digest: manifest.digest.clone(),
+        name: manifest.name.clone(),
+        file: bundle.archive(),
+        folder: format!("{}/engine/{}", layout::HOME, manifest.digest),
+        sums: sums_of(manifest),
+    }
+}
+
+/// What a host holds its files against.
+pub(crate) fn sums_of(manifest: &Manifest) -> String {
+    sums(manifest.components.iter().map(|c| (c.path.as_str(), c.sha256.as_str())))
 }
 
 /// The engine this machine is to run; built if it is not here yet. What the record says is looked up once a run.

@@ -43,7 +43,7 @@ mod world;
 pub use docker_context::context_name;
 use machine_base::{Diagnostic, Kind, Result};
 
-pub use bundle::Target;
+pub use bundle::{Target, for_disk};
 pub use event::{Event, EventSink, Outcome};
 pub use failed::Failed;
 pub use list::List;

@@ -38,8 +38,8 @@ keep_file() {
 }
 
 open_dir "$HOME_DIR"
-# On a host that an earlier release claimed it would come too late.
-if [ ! -d "$BEFORE" ] && [ ! -f "$HOME_DIR/owner" ] && [ ! -d "$ENGINE" ]; then take_inventory; fi
+# On a host that an earlier release claimed it would come too late. An engine that only lies there came with the disk.
+if [ ! -d "$BEFORE" ] && [ ! -f "$HOME_DIR/owner" ] && [ ! -L "$ENGINE/current" ]; then take_inventory; fi
 new=$HOME_DIR/.owner.$$
 scratch=$new
 drop_strays "$HOME_DIR/.owner"

@@ -191,6 +191,21 @@ fn the_first_claim_wins() {
 }
 
 #[test]
+fn p4_an_engine_that_came_with_the_disk_is_no_earlier_claim() {
+    let Some(host) = Host::new() else { return };
+    let claim = Claim { machine_id: "a", store_id: "s", layout: 2, replace: false };
+    std::fs::create_dir_all(host.path("opt/machine/engine/d1")).unwrap();
+    assert_eq!(host.run(&claim, b"").word(), "done");
+    assert!(host.path("opt/machine/before").exists());
+    // One that was in use is an earlier release's: what was before it, nobody knows.
+    std::fs::remove_dir_all(host.path("opt/machine/before")).unwrap();
+    std::fs::remove_file(host.path("opt/machine/owner")).unwrap();
+    symlink("d1", host.path("opt/machine/engine/current")).unwrap();
+    assert_eq!(host.run(&claim, b"").word(), "done");
+    assert!(!host.path("opt/machine/before").exists());
+}
+
+#[test]
 fn h1_what_was_there_before_us_comes_back() {
     let Some(host) = Host::new() else { return };
     let put_mode = |path: &str, text: &str, mode| {

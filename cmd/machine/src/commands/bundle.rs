@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use machine_base::Kind;
-use machine_engine::{Arch, Bundle, Cache, Progress, Source};
+use machine_engine::{Arch, BuildEnv, Bundle, Cache, Progress, Source};
 use machine_provision::Event;
 use serde_json::{Value, json};
 
@@ -168,15 +168,18 @@ fn client(session: &Session, cache: &Cache, file: Option<PathBuf>, name: Option<
 
 /// The bundle chosen, or the one that the default source gave before.
 fn for_new_machines(session: &Session, cache: &Cache) -> Result<Bundle, CommandError> {
-    let arch = here()?;
-    if let Some(chosen) = cache.default(arch)? {
-        return Ok(chosen);
-    }
-    let env = world::build_env(session)?;
-    machine_engine::built_before(&machine_engine::default_source(&env), arch, cache, &env)?.ok_or_else(|| {
+    default_kept(cache, here()?, &world::build_env(session)?)?.ok_or_else(|| {
         CommandError::new(Kind::NotFound, "there is no bundle on this computer yet")
             .hint("make one: machine bundle build")
     })
+}
+
+/// The bundle that new machines get, if it is here.
+pub(super) fn default_kept(cache: &Cache, arch: Arch, env: &BuildEnv) -> Result<Option<Bundle>, CommandError> {
+    match cache.default(arch)? {
+        Some(chosen) => Ok(Some(chosen)),
+        None => Ok(machine_engine::built_before(&machine_engine::default_source(env), arch, cache, env)?),
+    }
 }
 
 /// This computer's processor.
@@ -218,7 +221,7 @@ fn build(session: &Session, cache: &Cache, args: BuildArgs) -> Result<(), Comman
     let bundle = operation::make(session, &report, (&what, STEP, title), |sink| {
         let (what, source, env) = (&what, &source, &env);
         async move {
-            let progress = |progress: Progress| sink(progress_event(what, progress));
+            let progress = |progress: Progress| sink(progress_event(what, STEP, progress));
             // Another process may be at it already: what it makes will do then, too.
             let made = match if_missing {
                 true => machine_engine::prepare(source, arch, cache, env, &progress).await,
@@ -233,8 +236,8 @@ fn build(session: &Session, cache: &Cache, args: BuildArgs) -> Result<(), Comman
 /// The step's id in events.
 const STEP: &str = "build-bundle";
 
-fn progress_event(source: &str, progress: Progress) -> Event {
-    let (machine, step) = (source.to_owned(), STEP.to_owned());
+pub(super) fn progress_event(source: &str, step: &str, progress: Progress) -> Event {
+    let (machine, step) = (source.to_owned(), step.to_owned());
     match progress {
         Progress::Doing(text) => Event::Progress { machine, step, text, bytes: None },
         Progress::Fetching { what, done, total } => {

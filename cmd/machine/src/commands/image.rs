@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use machine_driver::Progress;
+use machine_engine::Bundle;
 use machine_guest::{Arch, Disk, Disks, Source};
 use machine_provision::Event;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
+use super::bundle;
 use super::image_prune::{self, PruneArgs};
 use crate::error::CommandError;
 use crate::output::document::{Column, ListingArgs};
@@ -25,7 +27,7 @@ pub(crate) struct ImageArgs {
 
 #[derive(Debug, Subcommand)]
 enum ImageCommand {
-    /// Rebuild our own image, from Debian packages
+    /// Rebuild our own image, from Debian packages and the engine that new machines get
     Build {
         /// debian or debian:SUITE
         #[arg(default_value = "debian")]
@@ -33,9 +35,12 @@ enum ImageCommand {
         /// Processor to build it for: amd64, arm64 [default: this computer's]
         #[arg(long)]
         arch: Option<Arch>,
-        /// Keep the one that is here, if there is one
+        /// Keep the one that is here, if there is one with this engine
         #[arg(long)]
         if_missing: bool,
+        /// Leave the engine out: each machine gets it over SSH
+        #[arg(long)]
+        no_engine: bool,
         #[command(flatten)]
         report: Box<ReportArgs>,
     },
@@ -84,6 +89,7 @@ const COLUMNS: &[Column] = &[
     Column { field: "Size", title: "SIZE" },
     Column { field: "Source", title: "SOURCE" },
     Column { field: "Verified", title: "VERIFIED" },
+    Column { field: "Engine", title: "ENGINE" },
     Column { field: "Made", title: "MADE" },
     Column { field: "CloudInit", title: "CLOUD-INIT" },
     Column { field: "Machines", title: "MACHINES" },
@@ -97,26 +103,39 @@ const STEP: &str = "prepare-image";
 pub(crate) fn run(session: &Session, args: ImageArgs) -> Result<(), CommandError> {
     let disks = world::disks()?;
     match args.command {
-        ImageCommand::Build { source: typed, arch, if_missing, report } => {
+        ImageCommand::Build { source: typed, arch, if_missing, no_engine, report } => {
             let source = Source::parse(Some(&typed), None, &world::working_dir()?)?;
             let Source::Build { suite } = &source else {
                 return Err(CommandError::usage(format!("images are not built from {typed:?}"))
                     .hint("use debian or debian:SUITE; `machine image import` imports files and URLs"));
             };
             let arch = processor(arch)?;
-            if if_missing && let Some(disk) = disks.kept(&source, arch)? {
+            let (bundles, env) = (world::bundles()?, world::build_env(session)?);
+            let known = if no_engine { None } else { bundle::default_kept(&bundles, arch, &env)? };
+            let with = |bundle: Option<&Bundle>| disks.clone().with_engine(bundle.map(machine_provision::for_disk));
+            // Without a bundle there is no image that holds it.
+            if if_missing
+                && (no_engine || known.is_some())
+                && let Some(disk) = disks.kept(&source, arch)?
+                && with(known.as_ref()).holds_the_engine(&disk)
+            {
                 return session.out.line(&disk.name);
             }
             disks.check_build(arch)?;
             let title = format!("building the image for {arch}");
             let disk = operation::make(session, &report, (&typed, STEP, title), |sink| {
-                let (disks, source, progress) = (&disks, &source, progress(sink, &typed));
+                let (with, bundles, env, typed) = (&with, &bundles, &env, &typed);
                 async move {
-                    // Another process may be at it already: what it makes will do then, too.
-                    let made = match if_missing {
-                        true => disks.prepare(source, arch, &progress, None).await,
-                        false => disks.build(suite, arch, &progress, None).await,
+                    let bundle = match known {
+                        None if !no_engine => {
+                            let source = machine_engine::default_source(env);
+                            let tell = |said| sink(bundle::progress_event(typed, STEP, said));
+                            Some(machine_engine::prepare(&source, arch, bundles, env, &tell).await?)
+                        }
+                        known => known,
                     };
+                    let progress = progress(sink, typed);
+                    let made = with(bundle.as_ref()).build(suite, arch, if_missing, &progress, None).await;
                     made.map_err(CommandError::from)
                 }
             })?;
@@ -228,6 +247,7 @@ fn fields(disk: &Disk, used: &Used) -> Result<Value, CommandError> {
         "Size": format!("{} MB", file_size(disk).div_ceil(1_000_000)),
         "Source": disk.source,
         "Verified": disk.verified,
+        "Engine": disk.engine.as_ref().map_or("", |engine| &engine.name),
         "Made": made(disk)?,
         "CloudInit": disk.cloud_init,
         "Machines": used.by(disk),
@@ -244,6 +264,7 @@ fn document(disk: &Disk, used: &Used) -> Result<Value, CommandError> {
         "size": file_size(disk),
         "source": disk.source,
         "verified": disk.verified,
+        "engine": disk.engine,
         "made": made(disk)?,
         "cloud_init": disk.cloud_init,
         "machines": used.by(disk),

@@ -13,14 +13,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use machine_base::blocking;
-use machine_driver::{Diagnostic, Kind, Progress, Result};
+use machine_driver::{Diagnostic, EngineArchive, Kind, Progress, Result};
 use time::OffsetDateTime;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::cache::{Cache, KernelFiles, Manifest, sha256};
 use crate::disks::{file_name, program};
-use crate::{Arch, Disk, Format, files, qcow2};
+use crate::{Arch, Disk, EngineInside, Format, files, qcow2};
 
 pub(crate) use recipe::key;
 
@@ -32,8 +32,8 @@ const PROGRAMS: &[(&str, &str)] =
 /// With what apt tells Debian's packages from others'.
 const KEYRINGS: &[&str] =
     &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
-/// Free bytes that a build takes for a while: the packages, the system made of them, the disk.
-const ROOM: u64 = 2_000_000_000;
+/// Free bytes that a build takes for a while: the packages, the engine, the system made of them, the disk.
+const ROOM: u64 = 3_000_000_000;
 /// A build that nobody set a deadline for.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
 /// How much of a failed program's words is shown.
@@ -103,15 +103,26 @@ fn free_room(_: &Path) -> Option<u64> {
     None
 }
 
+/// What decides on a disk of ours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MadeOf<'a> {
+    /// Debian's release.
+    pub(crate) suite: &'a str,
+    /// For which processor.
+    pub(crate) arch: Arch,
+    /// What it holds besides, as a host gets it over SSH.
+    pub(crate) engine: Option<&'a EngineArchive>,
+}
+
 /// Builds, and makes it visible.
 pub(crate) async fn build(
     cache: &Cache,
-    suite: &str,
-    arch: Arch,
+    made_of: MadeOf<'_>,
     mirror: Option<&str>,
     progress: &Progress,
     deadline: Option<Instant>,
 ) -> Result<Disk> {
+    let MadeOf { suite, arch, engine } = made_of;
     check(arch, cache.dir())?;
     let work = {
         let cache = cache.clone();
@@ -131,7 +142,7 @@ pub(crate) async fn build(
         .await?
     };
 
-    let mut command = recipe::mmdebstrap(suite, arch, &work.path, &sources, known.as_deref());
+    let mut command = recipe::mmdebstrap(made_of, &work.path, &sources, known.as_deref());
     // Standard input is the disk: a file that is open needs no path that the namespace's user could walk.
     command.stdin(Stdio::from(disk_file));
     progress(&format!(
@@ -142,6 +153,7 @@ pub(crate) async fn build(
 
     progress("write the image");
     let (cache, suite, progress) = (cache.clone(), suite.to_owned(), progress.clone());
+    let engine = engine.map(|it| EngineInside { digest: it.digest.clone(), name: it.name.clone() });
     blocking(move || {
         let out = work.out();
         for (inside, name) in [("/boot/vmlinuz", "vmlinuz"), ("/boot/initrd.img", "initrd.img")] {
@@ -169,6 +181,7 @@ pub(crate) async fn build(
             arch,
             source: format!("debian:{suite}"),
             verified: "packages signed by Debian".to_owned(),
+            engine,
             made: OffsetDateTime::now_utc(),
         };
         let disk = cache.publish(&work, &manifest)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
+use super::MadeOf;
 use super::packages::{ARCHIVES, ROOT};
 use crate::disks::program;
 use crate::{Arch, USER};
@@ -112,10 +113,10 @@ pub(crate) fn key(suite: &str, arch: Arch) -> String {
 
 /// All of it as one script for `sh -c`: the files are written into the new system, then the hook runs. In a namespace the hook is
 /// another user, who may not be able to walk to files of ours.
-fn hook() -> String {
+fn hook(sums: &str) -> String {
     let mut script = "mkdir -p \"$1/tmp/machine\" || exit\n".to_owned();
     let mut body = "";
-    for (name, text) in FILES.iter().chain(&[("cmdline", CMDLINE)]) {
+    for (name, text) in FILES.iter().chain(&[("cmdline", CMDLINE), ("engine-sums", sums)]) {
         if *name == "hook" {
             body = text;
             continue;
@@ -132,11 +133,14 @@ fn quoted(path: &Path) -> String {
     path.display().to_string().chars().map(escaped).collect()
 }
 
+/// Where the engine's archive lies for the hook, below the new system's root.
+const ENGINE: &str = "tmp/machine-engine.tar.gz";
 /// Ends a file within the script; a test sees that none holds it.
 const END: &str = "MACHINE-END-OF-FILE";
 
 /// The build, all but its standard input. `known`: a folder of packages that need not be downloaded.
-pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String], known: Option<&Path>) -> Command {
+pub(super) fn mmdebstrap(made_of: MadeOf<'_>, work: &Path, sources: &[String], known: Option<&Path>) -> Command {
+    let MadeOf { suite, arch, engine } = made_of;
     let found = |name: &str| program(name).unwrap_or_else(|| PathBuf::from(name));
     // As root, what it mounts over the new system would stay mounted on this computer when it is killed, and whoever then
     // removes the folder would walk into /proc and /sys. In a mount namespace it goes with the last process.
@@ -158,7 +162,8 @@ pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String
         .args(NO_MODULES.iter().map(|part| format!("--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/{part}/*")))
         .arg(format!("--setup-hook=mkdir -p \"$1/{ARCHIVES}\" && echo \"{ROOT}$1\" >&2"))
         .args(known.map(|folder| format!("--setup-hook=sync-in {} /{ARCHIVES}", quoted(folder))))
-        .arg(format!("--customize-hook={}", hook()))
+        .args(engine.map(|it| format!("--customize-hook=upload {} /{ENGINE}", quoted(&it.file))))
+        .arg(format!("--customize-hook={}", hook(engine.map_or("", |it| &it.sums))))
         .arg(suite)
         .arg("/dev/null")
         .args(sources);
@@ -168,6 +173,7 @@ pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String
         .env("INITRD", "No")
         .env("MACHINE_ARCH", arch.debian())
         .env("MACHINE_USER", USER)
+        .env("MACHINE_ENGINE", engine.map_or("", |it| &it.folder))
         .env("MACHINE_OFFSET", FIRST.to_string())
         .env("MACHINE_SIZE", format!("{}k", (DISK - FIRST) / 1024))
         .env("MACHINE_UUID", FILE_SYSTEM);
@@ -184,6 +190,8 @@ pub(super) fn mmdebstrap(suite: &str, arch: Arch, work: &Path, sources: &[String
 mod tests {
     use std::io::Write as _;
 
+    use machine_driver::EngineArchive;
+
     use super::*;
 
     #[test]
@@ -192,7 +200,7 @@ mod tests {
         assert!(FILES.iter().all(|(_, text)| !text.contains(END)));
         // Without the part that works on a system.
         let (_, body) = FILES.iter().find(|(name, _)| *name == "hook").unwrap();
-        let script = hook().replace(body, "");
+        let script = hook("00  bin/dockerd").replace(body, "");
         let done = std::process::Command::new("sh").args(["-c", &script, "exec"]).arg(dir.path()).status().unwrap();
         assert!(done.success());
         for (name, text) in FILES.iter().filter(|(name, _)| *name != "hook") {
@@ -200,6 +208,34 @@ mod tests {
         }
         let cmdline = std::fs::read_to_string(dir.path().join("tmp/machine/cmdline")).unwrap();
         assert_eq!(cmdline.trim_end(), CMDLINE);
+    }
+
+    #[test]
+    fn p4_the_engine_goes_into_the_new_system_before_the_hook_runs() {
+        let engine = EngineArchive {
+            digest: "d1".to_owned(),
+            name: "docker-26".to_owned(),
+            file: "/the cache/docker-26.tar.gz".into(),
+            folder: "/opt/machine/engine/d1".to_owned(),
+            sums: "00  bin/dockerd\n".to_owned(),
+        };
+        let words = |engine| {
+            let command =
+                mmdebstrap(MadeOf { suite: "trixie", arch: Arch::Amd64, engine }, Path::new("/work"), &[], None);
+            let command = command.as_std();
+            let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+            let folder = command.get_envs().find(|(name, _)| *name == "MACHINE_ENGINE").and_then(|(_, value)| value);
+            (args, folder.unwrap().to_owned())
+        };
+        let (args, folder) = words(Some(&engine));
+        assert_eq!(folder, "/opt/machine/engine/d1");
+        let at = |begin: &str| args.iter().position(|arg| arg.starts_with(begin)).unwrap();
+        let upload = at("--customize-hook=upload");
+        assert_eq!(args[upload], r"--customize-hook=upload /the\ cache/docker\-26\.tar\.gz /tmp/machine-engine.tar.gz");
+        assert!(args[at("--customize-hook=mkdir")].contains("\n00  bin/dockerd\n"));
+        assert!(upload < at("--customize-hook=mkdir"));
+        let (args, folder) = words(None);
+        assert!(folder.is_empty() && !args.iter().any(|arg| arg.contains("=upload")));
     }
 
     #[test]

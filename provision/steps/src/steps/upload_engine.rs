@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use machine_engine::Bundle;
-use machine_templates::remote::{CheckBundle, UnpackBundle, lines, sums};
+use machine_templates::remote::{CheckBundle, UnpackBundle, lines};
 use tokio::io::BufReader;
 
 use super::step;
@@ -41,7 +41,7 @@ async fn run(step: &UploadEngine, cx: &mut Context<'_>) -> Result<Outcome> {
     let Wanted::Bundle(bundle) = bundle::wanted(cx, &step.target).await? else { return Ok(Outcome::AlreadySo) };
     let remote = cx.remote().await?;
     let manifest = &bundle.manifest;
-    let sums = sums(manifest.components.iter().map(|c| (c.path.as_str(), c.sha256.as_str())));
+    let sums = bundle::sums_of(manifest);
     let check = CheckBundle { digest: &manifest.digest, sums: &sums };
     if run_script(&remote, &check, Input::Empty, Duration::from_secs(120)).await?.already_so() {
         return Ok(Outcome::AlreadySo);
