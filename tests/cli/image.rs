@@ -80,6 +80,8 @@ fn an_image_is_taken_in_listed_checked_and_removed() {
 #[test]
 fn l17_what_nothing_needs_is_pruned_and_whatever_is_kept_is_listed() {
     let env = Env::new();
+    let nothing = env.run(&["doctor", "--space"]).success().stdout;
+    assert_eq!(nothing, "Nothing is kept on this computer yet.\n");
     for name in ["used.img", "spare.img"] {
         let path = raw(&env, name);
         env.sh(&format!("printf {name} | dd of={} conv=notrunc 2>/dev/null", path.display())).success();

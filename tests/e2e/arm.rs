@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use machine_tests::{Lab, skipped};
 
-use crate::common;
+use crate::qemu::vms::Vms;
 use crate::stand_in::{LONG, StandIn};
 
 /// Behind a stand-in for `qemu-system-aarch64` there is a host that calls its processor aarch64. The engine that it gets at
@@ -83,7 +83,6 @@ impl Drop for Arm64Programs {
 #[ignore = "long: builds an arm64 disk and boots it under emulation"]
 fn an_emulated_arm64_vm_from_create_to_rm() {
     const SLOW: Duration = Duration::from_secs(3 * 3600);
-    let Some(lab) = Lab::open() else { return };
     if !std::process::Command::new("qemu-system-aarch64")
         .arg("--version")
         .output()
@@ -92,7 +91,8 @@ fn an_emulated_arm64_vm_from_create_to_rm() {
         return skipped("qemu-system-aarch64 is not here");
     }
     let Some(_programs) = Arm64Programs::allow() else { return };
-    let env = common::env(&lab);
+    // It ends the VM also where this test fails.
+    let Some(Vms { env }) = &Vms::new() else { return };
     let create = ["create", "arm", "-d", "qemu", "--qemu-arch", "aarch64", "--qemu-accel", "tcg"];
     env.machine(&create).deadline(SLOW).run().success().says(&["arm: ready"]);
     let ask = "eval \"$(machine env --shell sh arm)\" && docker version -f '{{.Server.Arch}}'";

@@ -3,7 +3,8 @@
 //! What needs no guest to be up uses one of 27 bytes; a whole Debian is booted as seldom as can be. Each test that boots
 //! one holds as few boots as the others, so that none is what all the rest has been waiting for.
 
-mod vms;
+mod rows;
+pub(crate) mod vms;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -142,6 +143,7 @@ fn a_vm_whose_create_is_killed_twice_is_one_vm_with_one_engine() {
     let off = "it is off: it sees the change when it is started";
     vms.machine(&["share", "dev", "--remove", "/srv/shared"]).run().success().says(&[off]);
     vms.machine(&["share", "dev", &share]).run().success().says(&[off]);
+    rows::l7_memory_is_changed_while_it_is_off(&vms);
     assert_eq!((vms.status("dev").as_str(), vms.processes().len()), ("Stopped", 0));
     vms.env.run(&["env", "--shell", "sh", "dev"]).failure(1).says(&["machine start dev"]);
     vms.machine(&["start", "dev"]).run().success();
@@ -149,6 +151,11 @@ fn a_vm_whose_create_is_killed_twice_is_one_vm_with_one_engine() {
     // The same ports, the same certificates, the container and the shared folder back.
     let _ = until("the published port after a start", Duration::from_secs(120), || page(port));
     assert_eq!(vms.machine(&["ssh", "dev", "cat /srv/shared/hello"]).run().success().stdout, "from this computer\n");
+    rows::l7_the_guest_has_the_memory(&vms);
+    rows::l13_what_runs_is_started_already(&vms);
+    rows::l11_host_gateway_is_this_computer(&vms);
+    rows::l10_a_datagram_comes_and_goes(&vms);
+    rows::l9_a_clock_that_is_off_is_put_right(&vms);
 
     let second = vms.one_qemu();
     kill(second);

@@ -31,17 +31,18 @@ explain() {
     journalctl --no-pager -o cat -n 20 -u docker.service -u "$containerd" 2>/dev/null | tail -n 20 || :
 }
 state() { systemctl show -p ActiveState --value "$1" 2>/dev/null || :; }
-# Processor time that a unit's main process has used, in ticks.
-used() { sed 's/.*) //' "/proc/$(systemctl show -p MainPID --value "$1" 2>/dev/null)/stat" 2>/dev/null | cut -d ' ' -f 12-13 || :; }
-# Seconds alone say nothing on a slow computer: what is on its way and works is waited for, for two minutes more.
+# Processor time, in ticks, that a unit's main process and those it has waited for have used.
+used() { sed 's/.*) //' "/proc/$(systemctl show -p MainPID --value "$1" 2>/dev/null)/stat" 2>/dev/null | cut -d ' ' -f 12-15 || :; }
+# Seconds alone say nothing on a slow computer: what is on its way and works is waited for, for ten minutes more. One that
+# does nothing for fifteen seconds hangs.
 bring() {
     if limited systemctl "$1" "$2" >>"$log" 2>&1; then return 0; fi
     case $1 in start | restart) ;; *) return 1 ;; esac
-    looks=0
-    while [ "$looks" -lt 24 ] && [ "$(state "$2")" = activating ]; do
+    looks=0 still=0
+    while [ "$looks" -lt 120 ] && [ "$still" -lt 3 ] && [ "$(state "$2")" = activating ]; do
         before=$(used "$2")
         sleep 5
-        if [ "$(state "$2")" = activating ] && [ "$(used "$2")" = "$before" ]; then return 1; fi
+        if [ "$(used "$2")" = "$before" ]; then still=$((still + 1)); else still=0; fi
         looks=$((looks + 1))
     done
     active "$2"

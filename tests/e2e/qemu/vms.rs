@@ -14,13 +14,13 @@ pub(super) const GUEST: Duration = Duration::from_secs(900);
 pub(super) const STAGES: [&str; 4] = ["disk", "seed", "ports", "start"];
 
 /// A user whose machines are VMs. Dropped, it ends those that are left.
-pub(super) struct Vms {
-    pub(super) env: Env,
+pub(crate) struct Vms {
+    pub(crate) env: Env,
 }
 
 impl Vms {
     /// `None` where this computer lacks what is needed; that is said.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let lab = Lab::open()?;
         if !Command::new("qemu-system-x86_64").arg("--version").output().is_ok_and(|done| done.status.success()) {
             skipped("qemu-system-x86_64 is not here; ./check installs it");

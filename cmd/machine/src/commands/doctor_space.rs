@@ -36,6 +36,7 @@ pub(super) fn run(session: &Session, format: Option<&str>, output: Option<Docume
     let kept = look(session)?;
     let text = match output {
         Some(form) => document::render(form, &kept.iter().map(document).collect())?,
+        None if kept.is_empty() && format.is_none() => "Nothing is kept on this computer yet.\n".to_owned(),
         None => {
             let rows: Vec<Value> = kept.iter().map(fields).collect();
             let list = format_rows(format.unwrap_or(TABLE), COLUMNS, &rows)?;

@@ -36,6 +36,9 @@ step! {
 /// For one unit to start: a cold disk and many containers take their time.
 const UNIT_SECONDS: u32 = 60;
 
+/// The script gives up by itself long before, at what does not go on: units that do each have ten minutes more.
+const PATIENCE: Duration = Duration::from_secs(2400);
+
 /// When the first of the machine's certificates ends, read from the files: an earlier run may have issued them.
 fn certificates_expire(paths: &MachinePaths) -> Option<String> {
     let end = |path: PathBuf| {
@@ -81,7 +84,7 @@ async fn run(step: &StartEngine, cx: &mut Context<'_>) -> Result<Outcome> {
         cx.open_path = Some(OpenPath::look(endpoint.host.clone(), endpoint.port));
     }
     let theirs = others_keys(&cx.facts().await?.daemon_json, &config.ours);
-    let answer = run_script(&remote, &apply, Input::Empty, Duration::from_secs(900)).await.map_err(|e| {
+    let answer = run_script(&remote, &apply, Input::Empty, PATIENCE).await.map_err(|e| {
         let log = format!("sudo journalctl -u docker.service -u {}", lies.containerd_unit());
         first_cause(e, &theirs).hint(format!("the whole log: machine ssh {} {log}", cx.record.name))
     })?;
