@@ -171,6 +171,12 @@ fn innermost(e: &reqwest::Error) -> String {
 mod tests {
     use super::*;
 
+    /// `.cargo/config.toml` says so to whatever is built here, AWS-LC among it.
+    #[test]
+    fn p2_no_command_waits_for_the_processors_jitter() {
+        assert_eq!(option_env!("AWS_LC_SYS_NO_JITTER_ENTROPY"), Some("1"));
+    }
+
     #[tokio::test]
     async fn a3_an_answer_without_end_is_not_read() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
