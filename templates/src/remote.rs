@@ -285,7 +285,7 @@ pub struct ValidateEngine<'a> {
     pub digest: &'a str,
 }
 
-/// Asks the engine how it is. Keys: `version api storage_driver live_restore swarm cgroup_driver info (JSON)
+/// Asks the engine how it is. Keys: `version storage_driver swarm
 /// containers` (a line each: `ID STATUS PID RESTART-POLICY /NAME`). Exit [`exit::ENGINE`] while it does not answer.
 #[derive(Debug, Clone, Copy, Template)]
 #[template(path = "remote/engine_health.sh")]

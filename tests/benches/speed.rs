@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use machine_tests::{DelayedLink, Env, HostOptions, Lab, LabHost};
+use machine_tests::{DelayedLink, Env, HostOptions, Lab, LabHost, Output};
 use serde_json::{Value, json};
 
 fn main() {
@@ -24,6 +24,7 @@ fn main() {
     if let Some(lab) = Lab::open() {
         asking(&lab);
         creating(&lab);
+        local(&lab);
     }
 }
 
@@ -251,20 +252,47 @@ fn create(env: &Env, host: &LabHost, address: SocketAddr, more: &[&str]) -> Run 
     let begun = Instant::now();
     let output = env.run(&[&args[..], more].concat()).success();
     let all = begun.elapsed();
-    let mut steps = Vec::new();
-    let mut upload = None;
-    for line in output.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        if line["event"] == "finished" {
-            let seconds = line["seconds"].as_f64().unwrap_or_default();
-            let step = line["step"].as_str().unwrap_or_default().to_owned();
-            if step == "upload-engine" {
-                upload = Some(Duration::from_secs_f64(seconds));
-            }
-            steps.push((step, seconds));
-        }
-    }
-    assert!(!steps.is_empty(), "no steps in the progress:\n{}", output.stdout);
+    let steps = steps(&output);
+    let upload = steps.iter().find(|(step, _)| step == "upload-engine").map(|(_, s)| Duration::from_secs_f64(*s));
     Run { all, steps, upload }
+}
+
+/// What each step took, of a run with `--progress json`.
+fn steps(output: &Output) -> Vec<(String, f64)> {
+    let events = output.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let finished = events.filter(|event| event["event"] == "finished");
+    let step = |event: Value| {
+        (event["step"].as_str().unwrap_or_default().to_owned(), event["seconds"].as_f64().unwrap_or_default())
+    };
+    let steps: Vec<_> = finished.map(step).collect();
+    assert!(!steps.is_empty(), "no steps in the progress:\n{}", output.stdout);
+    steps
+}
+
+/// The second VM on this computer, for which nothing has to be built: with `MACHINE_BEFORE` one of each.
+fn local(lab: &Lab) {
+    let long = Duration::from_secs(3600);
+    if !Command::new("qemu-system-x86_64").arg("--version").output().is_ok_and(|done| done.status.success()) {
+        return;
+    }
+    let mut before = None;
+    for (label, program) in programs(&Env::new()) {
+        let mut env = Env::new();
+        env.use_cache(&lab.cache());
+        for kind in ["bundle", "image"] {
+            env.command(&program, &[kind, "build", "--if-missing"]).deadline(long).run().success();
+        }
+        let create = env.command(&program, &["create", "-d", "qemu", "bench", "--progress", "json"]);
+        let steps = steps(&create.deadline(long).run().success());
+        println!("\n## A second `create` of a VM on this computer, {label}\n");
+        table(&steps);
+        let all: f64 = steps.iter().map(|(_, s)| s).sum();
+        if let Some(before) = before {
+            println!("\nRatio to before: {:.2} (goal 0.50)", all / before);
+        }
+        before.get_or_insert(all);
+        env.command(&program, &["rm", "-y", "bench"]).deadline(long).run().success();
+    }
 }
 
 fn table(steps: &[(String, f64)]) {

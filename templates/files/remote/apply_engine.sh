@@ -52,9 +52,10 @@ answers() { docker_here version --format ok >>"$log" 2>&1; }
 # Deliberate restarts count against the start limit too, and would take the socket down with them.
 resocket='' socket_changed=''
 start_units() {
-    systemctl daemon-reload >>"$log" 2>&1
+    # Once for both: by itself `enable` would have systemd read everything anew, too.
     # shellcheck disable=SC2086 # a list of ours
-    systemctl enable --quiet $units >>"$log" 2>&1 || :
+    systemctl enable --quiet --no-reload $units >>"$log" 2>&1 || :
+    systemctl daemon-reload >>"$log" 2>&1
     # shellcheck disable=SC2086
     systemctl reset-failed $units >>"$log" 2>&1 || :
     if [ "$ADOPTED" != true ]; then
