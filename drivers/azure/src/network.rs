@@ -49,7 +49,7 @@ pub(crate) async fn ensure(arm: Arm<'_>, m: &mut Machine) -> Result<()> {
     if s.nsg.is_none() {
         let slot: fn(&mut Machine) -> &mut crate::Thing = |m| &mut m.firewall;
         if !m.firewall.ready {
-            arm.api.cx.say(&firewall::said(s));
+            arm.api.cx.say(&firewall::openings(s).said());
         }
         all.push(Wanted { kind: &FIREWALL, id: parts.firewall.clone(), body: firewall::body(arm)?, slot });
     }

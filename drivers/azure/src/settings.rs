@@ -2,6 +2,7 @@
 
 mod normal;
 
+use machine_cloud::EngineAccess;
 use machine_driver::Arch;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,11 @@ pub struct Settings {
     #[arg(long, env, value_name = "CIDR,…", value_delimiter = ',')]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_from: Vec<String>,
+
+    /// From where the engine is reached: `public`, from where SSH is; or `tunnel`, over SSH alone, with its port shut
+    #[arg(long, env, value_name = "HOW", default_value = "public")]
+    #[serde(default)]
+    pub engine_access: EngineAccess,
 
     /// Further ports to let everybody in at, `PORT[-PORT][/tcp|/udp]`, separated by commas
     #[arg(long, env, value_name = "PORTS", value_delimiter = ',')]

@@ -17,6 +17,8 @@ mod conformance;
 mod days;
 #[path = "simulated/faults.rs"]
 mod faults;
+#[path = "simulated/firewall.rs"]
+mod firewall;
 #[path = "simulated/kills.rs"]
 mod kills;
 #[path = "simulated/refusals.rs"]

@@ -79,7 +79,7 @@ async fn readable(driver: &DigitalOcean, api: Api<'_>, s: &Settings) -> Result<(
         key::get(api, key::NOBODY_S).await.map(drop)
     };
     driver.readable.get_or(api.key(None), look).await?;
-    if !s.firewall.is_empty() {
+    if firewall::openings(s).is_some() {
         let look = async { total(api, firewall::LIST, "/v2/firewalls", "").await.map(drop) };
         driver.readable.get_or(api.key(Some("firewalls")), look).await?;
     }

@@ -1,6 +1,6 @@
 //! A firewall of the machine's own, bound to its tag: it is there before the droplet is, so no port is ever open.
 
-use machine_cloud::{Api, Duplicates, Fault, Ids, Intent, What, delete_until_gone, refuse};
+use machine_cloud::{Api, Duplicates, EngineAccess, Fault, Ids, Intent, Openings, Ports, What, delete_until_gone};
 use machine_driver::Result;
 use serde_json::{Value, json};
 
@@ -12,30 +12,22 @@ use crate::{Machine, Settings, droplet};
 /// Listing them.
 pub(crate) const LIST: What<'_> = ("list the firewalls", "firewall:read");
 
-/// `80`, `8000-8100`, `53/udp`: protocol and ports; `ssh` stands for no others.
-pub(crate) fn parse(text: &str) -> Result<Option<(&'static str, String)>> {
-    if text == "ssh" {
-        return Ok(None);
-    }
-    let bad = || {
-        refuse(
-            format!("{text:?} names no ports"),
-            "write --digitalocean-firewall 80,443,8000-8100,53/udp, or `ssh` for no others than SSH and the engine",
-        )
-    };
-    let (ports, protocol) = match text.split_once('/') {
-        None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), "tcp"),
-        Some((ports, "udp")) => (ports, "udp"),
-        Some(_) => return Err(bad()),
-    };
-    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    let number = |text: &str| text.parse::<u16>().ok().filter(|&port| port > 0).ok_or_else(bad);
-    let (first, last) = (number(first)?, number(last)?);
-    match first.cmp(&last) {
-        std::cmp::Ordering::Greater => Err(bad()),
-        std::cmp::Ordering::Equal => Ok(Some((protocol, first.to_string()))),
-        std::cmp::Ordering::Less => Ok(Some((protocol, format!("{first}-{last}")))),
-    }
+/// `80`, `8000-8100`, `53/udp`; `ssh` stands for no others.
+pub(crate) fn parse(text: &str) -> Result<Option<Ports>> {
+    let hint = "write --digitalocean-firewall 80,443,8000-8100,53/udp, or `ssh` for no others than SSH and the engine";
+    if text == "ssh" { Ok(None) } else { Ports::parse(text, hint).map(Some) }
+}
+
+/// What one of ours lets in; `None`: none is asked for.
+pub(crate) fn openings(s: &Settings) -> Option<Openings<'_>> {
+    let asked = !s.firewall.is_empty() || !s.allow_from.is_empty() || s.engine_access != EngineAccess::Public;
+    asked.then_some(Openings {
+        allow_from: &s.allow_from,
+        engine: s.engine_access,
+        ssh_port: s.ssh_port,
+        engine_port: ENGINE_PORT,
+        others: if s.firewall == ["ssh"] { &[] } else { &s.firewall },
+    })
 }
 
 /// Unique in the account, and ours by the ids in it: its tags say which droplets it protects, not whose it is.
@@ -45,8 +37,9 @@ pub(crate) fn name(api: Api<'_>) -> String {
 
 /// The stage.
 pub(crate) async fn ensure(api: Api<'_>, s: &Settings, m: &mut Machine) -> Result<()> {
-    if s.firewall.is_empty() {
-        return Ok(());
+    let Some(openings) = openings(s) else { return Ok(()) };
+    if m.firewall_id.is_none() {
+        api.cx.say(&openings.said());
     }
     let doing = &format!("make the firewall of {}", api.cx.host_name);
     // Names are unique: a second one is refused, and then it is found by its name.
@@ -70,11 +63,13 @@ async fn prepared(api: Api<'_>, s: &Settings) -> Result<Value> {
 
 pub(crate) fn body(api: Api<'_>, s: &Settings) -> Result<Value> {
     let everyone = json!({ "addresses": ["0.0.0.0/0", "::/0"] });
-    let rule = |protocol: &str, ports: &str| json!({ "protocol": protocol, "ports": ports, "sources": everyone });
-    let mut inbound =
-        vec![rule("icmp", "0"), rule("tcp", &s.ssh_port.to_string()), rule("tcp", &ENGINE_PORT.to_string())];
+    let allowed = if s.allow_from.is_empty() { everyone.clone() } else { json!({ "addresses": s.allow_from }) };
+    let rule = |protocol: &str, ports: &str, sources: &Value| json!({ "protocol": protocol, "ports": ports, "sources": sources });
+    let mut inbound = vec![rule("icmp", "0", &allowed)];
+    let ours = openings(s).into_iter().flat_map(|openings| openings.ours());
+    inbound.extend(ours.map(|(_, ports)| rule(ports.protocol, &ports.range(), &allowed)));
     for text in &s.firewall {
-        let rule = parse(text)?.map(|(protocol, ports)| rule(protocol, &ports));
+        let rule = parse(text)?.map(|ports| rule(ports.protocol, &ports.range(), &everyone));
         inbound.extend(rule.filter(|rule| !inbound.contains(rule)));
     }
     // "0" is the vendor's word for all ports.
@@ -97,7 +92,7 @@ async fn find(api: Api<'_>) -> Result<Option<Firewall>, Fault> {
 pub(crate) async fn remove(api: Api<'_>, s: &Settings, m: &Machine) -> Result<()> {
     let id = match &m.firewall_id {
         Some(id) => Some(id.clone()),
-        None if s.firewall.is_empty() => None,
+        None if openings(s).is_none() => None,
         None => find(api).await?.and_then(|found| found.id),
     };
     match id {
@@ -129,14 +124,9 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn ports_are_parsed() {
-        let seen = |text: &str| parse(text).unwrap().map(|(protocol, ports)| format!("{protocol} {ports}"));
-        assert_eq!(seen("ssh"), None);
-        assert_eq!(seen("80").unwrap(), "tcp 80");
-        assert_eq!(seen("8000-8100/tcp").unwrap(), "tcp 8000-8100");
-        assert_eq!(seen("53/udp").unwrap(), "udp 53");
-        for bad in ["", "0", "http", "80-", "90-80", "80/sctp", "70000", "1-2-3"] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
+    fn ssh_stands_for_no_others() {
+        assert_eq!(parse("ssh").unwrap(), None);
+        assert_eq!(parse("53/udp").unwrap().map(|ports| ports.first), Some(53));
+        assert!(parse("http").unwrap_err().hint.unwrap().contains("--digitalocean-firewall"));
     }
 }

@@ -18,7 +18,7 @@ impl Planner for DigitalOcean {
                 key::name(api)
             }
         };
-        if !s.firewall.is_empty() {
+        if firewall::openings(s).is_some() {
             let mut body = map(firewall::body(api, s)?);
             body.remove("name");
             makes.push(planned("firewall", firewall::name(api), body));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use clap::builder::BoolishValueParser;
-use machine_cloud::{MACHINE_TAG, STORE_TAG, absolute_path, refuse};
+use machine_cloud::{EngineAccess, MACHINE_TAG, STORE_TAG, absolute_path, refuse};
 use machine_driver::Result;
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,17 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub firewall: Vec<String>,
 
+    /// Networks from which SSH and the engine are let in, by such a firewall, separated by commas [default: everywhere]
+    #[arg(long, env, value_name = "CIDR,…", value_delimiter = ',')]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_from: Vec<String>,
+
+    /// From where the engine is reached: `public`, from where SSH is; or `tunnel`, over SSH alone, its port shut by such a
+    /// firewall
+    #[arg(long, env, value_name = "HOW", default_value = "public")]
+    #[serde(default, skip_serializing_if = "is_public")]
+    pub engine_access: EngineAccess,
+
     /// Reserved IPv4 address to reach it by: one of yours, or `new` to make one that goes with the machine
     #[arg(long, env, value_name = "new|ADDRESS")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,6 +120,11 @@ pub struct Settings {
     #[arg(long, env, value_name = "URL", default_value = API_URL)]
     #[serde(default = "api_url")]
     pub api_url: String,
+}
+
+/// Records of before do not have it.
+fn is_public(access: &EngineAccess) -> bool {
+    *access == EngineAccess::Public
 }
 
 fn api_url() -> String {
@@ -176,7 +192,12 @@ impl Settings {
             }
         }
         self.tags.retain(|tag| !tag.is_empty());
-        self.firewall.retain(|ports| !ports.is_empty());
+        for list in [&mut self.firewall, &mut self.allow_from] {
+            list.retain(|item| !item.is_empty());
+        }
+        for source in &self.allow_from {
+            machine_cloud::assert_source(source, "--digitalocean-allow-from")?;
+        }
         for tag in &self.tags {
             let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':');
             if tag.len() > 255 || !tag.chars().all(fits) {

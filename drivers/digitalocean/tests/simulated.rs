@@ -19,5 +19,7 @@ mod conformance;
 mod days;
 #[path = "simulated/faults.rs"]
 mod faults;
+#[path = "simulated/firewall.rs"]
+mod firewall;
 #[path = "simulated/list.rs"]
 mod list;

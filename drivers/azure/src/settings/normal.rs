@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use machine_cloud::{absolute_path, refuse};
+use machine_cloud::{EngineAccess, absolute_path, refuse};
 use machine_driver::Result;
 
 use super::{ARM_URL, AUTHORITY_HOST, Auth, POD_IDENTITY_AUTHORITY_HOST, Settings, in_group};
@@ -77,7 +77,15 @@ impl Settings {
             firewall::parse(ports)?;
         }
         for source in &self.allow_from {
-            firewall::assert_source(source)?;
+            machine_cloud::assert_source(source, "--azure-allow-from")?;
+        }
+        let says =
+            !self.allow_from.is_empty() || !self.open_port.is_empty() || self.engine_access != EngineAccess::Public;
+        if says && self.nsg.is_some() {
+            return Err(refuse(
+                "--azure-nsg is used as it is, and --azure-allow-from, -engine-access and -open-port say what is in one of ours",
+                "leave the one or the others out",
+            ));
         }
         self.user_tags()?;
         self.arm_url = machine_cloud::api_url(&self.arm_url, ARM_URL)?;

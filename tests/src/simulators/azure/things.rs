@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::super::frame::Opening;
 use super::SUBSCRIPTION;
 use super::operations::Operation;
 
@@ -102,6 +103,15 @@ impl Subscription {
             .collect()
     }
 
+    /// What the security groups before a machine let in: that of its interface and that of its subnet both have to.
+    pub fn openings(&self, vm: &Thing) -> Vec<Vec<Opening>> {
+        let groups =
+            |thing: &Thing| self.of(FIREWALL).filter(|group| thing.uses(&group.id.to_lowercase())).collect::<Vec<_>>();
+        let nic = self.of(NIC).find(|nic| vm.uses(&nic.id.to_lowercase())).expect("a machine has an interface");
+        let vnet = self.of(VNET).find(|vnet| nic.uses(&vnet.id.to_lowercase())).expect("an interface has a network");
+        groups(nic).into_iter().chain(groups(vnet)).map(openings).collect()
+    }
+
     /// Those of a kind.
     pub fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Thing> {
         self.things.values().filter(move |thing| thing.kind.ends_with(kind))
@@ -132,4 +142,19 @@ impl Subscription {
     pub(super) fn user_of(&self, id: &str, kind: &str) -> Option<&Thing> {
         self.things.values().find(|thing| thing.kind == kind && thing.uses(id))
     }
+}
+
+/// What a group's rules let in. Those that forbid something would have to be weighed by their numbers.
+fn openings(group: &Thing) -> Vec<Opening> {
+    let rules = group.body["properties"]["securityRules"].as_array().into_iter().flatten();
+    let opening = |rule: &Value| {
+        let rule = &rule["properties"];
+        assert_eq!((rule["access"].as_str(), rule["direction"].as_str()), (Some("Allow"), Some("Inbound")), "{rule}");
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let several = rule["sourceAddressPrefixes"].as_array().into_iter().flatten().filter_map(text);
+        let sources = text(&rule["sourceAddressPrefix"]).into_iter().chain(several).collect();
+        let ports = rule["destinationPortRange"].as_str().expect("a rule has ports");
+        Opening::new(rule["protocol"].as_str().expect("a rule has a protocol"), ports, "*", sources)
+    };
+    rules.map(opening).collect()
 }

@@ -9,6 +9,7 @@ mod addresses;
 mod behaviour;
 mod creation;
 mod droplets;
+mod firewall;
 mod limits;
 mod routes;
 mod scopes;

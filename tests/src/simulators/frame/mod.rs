@@ -2,7 +2,7 @@
 //!
 //! Bytes and a server (`http.rs`), what goes wrong (`trouble.rs`), hosts behind machines (`hosts.rs`), every exchange held
 //! against the vendor's own document (`contract.rs`); for the drivers that are tried against it one machine as the core
-//! would hold it (`core.rs`) and all that can come back to every call (`matrix.rs`). A provider adds what exists there and
+//! would hold it (`core.rs`), what firewalls let in (`network.rs`), and all that can come back to every call (`matrix.rs`). A provider adds what exists there and
 //! who may ask for what: [`Provider`].
 
 mod contract;
@@ -11,6 +11,7 @@ mod core;
 mod hosts;
 mod http;
 mod matrix;
+mod network;
 mod path;
 mod trouble;
 
@@ -24,6 +25,7 @@ pub use self::core::{STORE, SimulatedCore, shown};
 pub use self::hosts::{Backing, HostAction, Nothing, Order};
 pub use self::http::{Answer, Request, decoded};
 pub use self::matrix::{Call, Matrix, Refusal};
+pub use self::network::{Opening, lets_in};
 pub use self::path::path_matches;
 pub use self::trouble::{Fault, Trouble};
 
