@@ -1,6 +1,8 @@
 //! Packages of the distribution on a machine's host: its engine adopted or replaced.
 
-use machine_tests::Suite;
+use std::time::Duration;
+
+use machine_tests::{Suite, until};
 
 use crate::common;
 use crate::neighbours::{assert_same, inventory};
@@ -40,6 +42,13 @@ pub(crate) fn install(site: &Site, packages: &[&str]) {
     // What a server has and the lab's host lacks (adduser, …) is not needed here.
     let script = "cd /root && DEBIAN_FRONTEND=noninteractive dpkg --force-depends -i *.deb </dev/null 2>&1";
     site.host.exec(script).success();
+    // On a busy computer what they start may be on its way yet, and tries again where it came too late.
+    until("the host's units to be at rest", Duration::from_secs(180), || {
+        let moving = "systemctl list-units --plain --no-legend --no-pager --state=activating,deactivating,reloading; \
+                      systemctl list-jobs --no-legend --no-pager";
+        let seen = site.host.exec(moving).stdout;
+        if seen.trim().is_empty() { Ok(()) } else { Err(seen) }
+    });
 }
 
 /// A container `c1` of the host's own engine, made on the host.
