@@ -67,7 +67,7 @@ fn a_command_that_answers_while_it_reads_is_heard_meanwhile() {
     gate.take(&own);
     env.write(".ssh/known_hosts", &[host.known(), gate.known()].concat());
     // Many windows of SSH's.
-    let said = vec![b'x'; 64 << 20];
+    let said = vec![b'x'; 16 << 20];
     let through = format!("root@{}", gate.ip());
     for more in [&[][..], &["--generic-jump-host", &through]] {
         let to = ["create", "web-1", "-d", "generic", "--generic-ip-address", &host.ip()];

@@ -128,10 +128,13 @@ fn a1_a_change_of_ca_killed_anywhere_leaves_docker_at_work() {
         // After the last but one the program may be through before it is killed: nothing is left of it that waits.
         assert!(killed.code != 0 || step == "await-engine", "{killed}");
         let trusted = reached(&site);
+        // On a busy computer the kill comes late: what has begun by then counts.
+        let journal = file(&site, "machines/web-1/journal.jsonl");
+        let begun = |step: &str| journal.rsplit("\"begin\"").next().is_some_and(|last| last.contains(step));
         match step {
-            "claim-host" => assert_eq!(trusted, 1),
+            "claim-host" if !begun("issue-certificates") => assert_eq!(trusted, 1),
             // Not settled before the engine has shown the new one.
-            "issue-certificates" => assert_eq!((trusted, served(&site)), (2, before.clone())),
+            "issue-certificates" if !begun("start-engine") => assert_eq!((trusted, served(&site)), (2, before.clone())),
             _ => {}
         }
     }
