@@ -221,7 +221,7 @@ mod tests {
         };
         let words = |engine| {
             let command =
-                mmdebstrap(MadeOf { suite: "trixie", arch: Arch::Amd64, engine }, Path::new("/work"), &[], None);
+                mmdebstrap(MadeOf { suite: "trixie", arch: Arch::Amd64, engine }, Path::new("/made"), &[], None);
             let command = command.as_std();
             let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
             let folder = command.get_envs().find(|(name, _)| *name == "MACHINE_ENGINE").and_then(|(_, value)| value);

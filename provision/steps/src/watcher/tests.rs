@@ -91,14 +91,14 @@ fn the_state_file_says_what_design_says() {
 #[test]
 fn l12_a_folder_that_is_not_shared_is_told_of() {
     let bind = |folder: &str| (folder.to_owned(), "web".to_owned());
-    let binds = ["/h/me/src", "/h/me/src/deep", "/h/meadow", "/etc", "/h/me/work/a"].map(bind);
+    let binds = ["/h/me/src", "/h/me/src/deep", "/h/meadow", "/etc", "/h/me/notes/a"].map(bind);
     let unshared = |shares: &[&str]| {
         let shares: Vec<Share> = shares.iter().map(|share| share.parse().unwrap()).collect();
         state::Unshared::among(&binds, Path::new("/h/me"), &shares)
     };
     let folders = |shares: &[&str]| unshared(shares).into_iter().map(|u| u.folder).collect::<Vec<_>>();
-    assert_eq!(folders(&[]), ["/h/me/src", "/h/me/src/deep", "/h/me/work/a"]);
-    assert_eq!(folders(&["/h/me/src:/h/me/src", "/h/me/work:/w"]), ["/h/me/work/a"]);
+    assert_eq!(folders(&[]), ["/h/me/src", "/h/me/src/deep", "/h/me/notes/a"]);
+    assert_eq!(folders(&["/h/me/src:/h/me/src", "/h/me/notes:/n"]), ["/h/me/notes/a"]);
     assert_eq!(folders(&["/h/me:/h/me"]), Vec::<String>::new());
     let state = Forwards { unshared: unshared(&[]), ..Forwards::default() };
     assert_eq!(state.complaint().unwrap(), "not shared with the machine: /h/me/src (web) and 2 more");
